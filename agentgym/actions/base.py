@@ -1,0 +1,108 @@
+"""What every action format has in common: the parsed action, the protocol, and how thoughts are set apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agentgym.tools import ToolCall, ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedAction:
+    """What a model's text means.
+
+    Attributes:
+        calls: The tool calls, in order.
+        thought: What the model wrote before acting.
+        error: What is wrong, in words for the model; the calls are not carried out then.
+    """
+
+    calls: tuple[ToolCall, ...] = ()
+    thought: str = ""
+    error: str | None = None
+
+
+class ActionFormat(Protocol):
+    """Text ⇄ tool calls."""
+
+    @property
+    def name(self) -> str:
+        """The name it is asked for by."""
+        ...
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end a turn when the model writes them (the string itself belongs to the turn)."""
+        ...
+
+    def instructions(self, tools: Sequence[ToolSpec]) -> str:
+        """Tell the model how to write an action with these tools."""
+        ...
+
+    def parse(self, text: str, tools: Sequence[ToolSpec]) -> ParsedAction:
+        """Read what the model wrote. Never raises."""
+        ...
+
+    def render(self, action: ParsedAction, tools: Sequence[ToolSpec]) -> str:
+        """Write an action as a model would. Never raises.
+
+        `parse(render(action))` has the same calls for every action whose calls fit the tools and whose texts
+        don't contain the format's own markup.
+        """
+        ...
+
+
+def split_thought(text: str) -> tuple[str, str]:
+    """Split what a thinking model wrote into (thought, rest).
+
+    The opening tag may be missing, since some templates put it into the prompt. A thought that is never closed
+    is all thought.
+    """
+    head, close, rest = text.partition("</think>")
+    if close:
+        return head.replace("<think>", "", 1).strip(), rest
+    before, opened, thought = text.partition("<think>")
+    return (thought.strip(), before) if opened else ("", text)
+
+
+def render_thought(thought: str) -> str:
+    """Return the thought as `split_thought` reads it; nothing for an empty one."""
+    return f"<think>\n{thought}\n</think>\n" if thought else ""
+
+
+def checked(calls: Sequence[ToolCall], thought: str, tools: Sequence[ToolSpec]) -> ParsedAction:
+    """Return the action, with `error` set where a call names no tool or doesn't fit its schema."""
+    by_name = {tool.name: tool for tool in tools}
+    for call in calls:
+        if call.name not in by_name:
+            names = ", ".join(by_name) or "none"
+            error = f"There is no tool {_short(call.name)!r}. Tools: {names}."
+            return ParsedAction(tuple(calls), thought, error)
+        problem = by_name[call.name].problem(call.arguments)
+        if problem is not None:
+            return ParsedAction(tuple(calls), thought, problem)
+    return ParsedAction(tuple(calls), thought)
+
+
+def describe(tools: Sequence[ToolSpec]) -> str:
+    """List the tools for the model, a line each."""
+    return "\n".join(
+        f"- {tool.name}({', '.join(_parameters(tool))}): {tool.description}" for tool in tools
+    )
+
+
+def text_of(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:
+    """Return the one text argument of a call, or None where the call has another shape."""
+    spec = next((tool for tool in tools if tool.name == call.name), None)
+    name = spec.text_argument if spec else None
+    value: Any = call.arguments.get(name) if name and len(call.arguments) == 1 else None
+    return value if isinstance(value, str) else None
+
+
+def _parameters(tool: ToolSpec) -> list[str]:
+    properties: dict[str, dict[str, Any]] = tool.parameters.get("properties", {})
+    return [f"{name}: {about.get('type', 'any')}" for name, about in properties.items()]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 80 else name[:80] + "…"

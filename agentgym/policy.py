@@ -1,0 +1,126 @@
+"""`Policy`: whoever answers observations, as an asynchronous service.
+
+A rollout sends one `Request` per turn and many episodes send at once, so a policy batches as requests arrive.
+Policies that have tokens get the whole prompt as ids and return the sampled ids with their log-probabilities
+(tokens in, tokens out); policies that have none (an expert, a person, a chat endpoint) read `messages` and
+return text. `episode` says which requests belong together, so that a policy can keep its KV cache from one
+turn to the next until `release`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from agentgym.conversation import ChatTemplate
+
+Message = dict[str, Any]
+"""A chat message: role ("system", "user", "assistant"), content (text)."""
+
+
+class FinishReason(StrEnum):
+    """Why sampling stopped."""
+
+    STOP = "stop"
+    """The end-of-turn token or a stop string was sampled."""
+    LENGTH = "length"
+    """`max_tokens`, or the context, ran out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample.
+
+    Attributes:
+        temperature: Divides the logits; 0 is greedy.
+        top_p: Nucleus mass; 1 samples from the whole vocabulary, which training wants.
+        top_k: Candidates; 0 for all.
+        max_tokens: Longest completion, in tokens.
+        stop: Strings that end the completion; the ids up to the token that completes one are kept.
+        seed: Seeds this request's sampling, so that it doesn't depend on what else is in the batch.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One turn to answer.
+
+    Attributes:
+        episode: Which episode asks; the same for all of its turns.
+        messages: The conversation so far.
+        prompt_ids: The whole prompt, shape (T,), int32; None where the policy has no template.
+        sampling: How to sample.
+        info: The environment's last `info`, for experts.
+    """
+
+    episode: str
+    messages: Sequence[Message]
+    prompt_ids: npt.NDArray[np.int32] | None
+    sampling: Sampling
+    info: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer.
+
+    Attributes:
+        text: What the policy wrote, without special tokens, cut after a stop string.
+        ids: The sampled ids, shape (n,), int32, stop token included; empty for a policy without tokens.
+        logprobs: Their log-probabilities under the distribution they were sampled from, shape (n,), float32.
+        finish: Why sampling stopped.
+        policy_version: The weights that sampled it.
+    """
+
+    text: str
+    ids: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    logprobs: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    finish: FinishReason = FinishReason.STOP
+    policy_version: int = 0
+
+
+class Policy(Protocol):
+    """Whoever answers observations."""
+
+    @property
+    def template(self) -> "ChatTemplate | None":
+        """How messages become ids; None for a policy without tokens."""
+        ...
+
+    @property
+    def context_length(self) -> int | None:
+        """Most ids that prompt and completion may have together; None for no limit."""
+        ...
+
+    @property
+    def wants_expert(self) -> str | None:
+        """The environment's expert whose `expert_action` the policy reads; None for no expert."""
+        ...
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer the requests, in order.
+
+        Raises:
+            PolicyError: If it can't answer.
+            InfraError: If what it runs on failed; the episode is retried.
+        """
+        ...
+
+    def release(self, episode: str) -> None:
+        """Forget an episode that ended; unknown ones are ignored."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything; may be called more than once."""
+        ...

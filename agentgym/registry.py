@@ -1,0 +1,172 @@
+"""Names to things: environments live in Gymnasium's registry, everything else in entry-point groups.
+
+agentgym's own environments, trainers, tools, sandboxes and policies are found exactly as a third party's
+are: through entry points, which name a module without importing it. An environment's entry point is called
+by its id, so `import agentgym` registers every installed environment with Gymnasium, and
+`agentgym.make(ID)` and `gymnasium.make(ID)` are one thing.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, cast
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import registry as gymnasium_registry
+
+from agentgym.env import AgentEnv
+from agentgym.errors import AgentGymError, MissingDependencyError, UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from agentgym.vector import AgentVectorEnv
+
+ENV_GROUP = "agentgym.envs"
+_ours: set[str] = set()
+
+
+def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
+    """Register an environment, for this process, under an id such as "acme/Garden-v0".
+
+    A package does the same for good with an entry point in the group `agentgym.envs`, named by the id.
+
+    Args:
+        env_id: Namespace, name and version.
+        entry_point: "module:Class", imported at the first `make`.
+        **kwargs: Default arguments of the class.
+
+    Raises:
+        UsageError: If the id is malformed or taken.
+    """
+    if "/" not in env_id or "-v" not in env_id:
+        raise UsageError(f"An id has the form namespace/Name-vN, got {env_id!r}")
+    if env_id in gymnasium_registry:
+        raise UsageError(f"{env_id} is registered already; a change in behaviour is a new version")
+    # AgentEnv keeps Gymnasium's order rules itself, and tells a model's mistakes from a caller's; the passive
+    # checks would hide `tools`, `task` and `instructions` behind a wrapper. `agentgym check` runs the full ones.
+    gymnasium.register(
+        env_id,
+        entry_point=entry_point,
+        order_enforce=False,
+        disable_env_checker=True,
+        kwargs=kwargs,
+    )
+    _ours.add(env_id)
+
+
+def register_installed() -> None:
+    """Register every environment that an installed package offers. Called by `import agentgym`."""
+    for point in entry_points(group=ENV_GROUP):
+        if point.name not in gymnasium_registry:
+            register(point.name, point.value)
+
+
+def list_envs() -> list[str]:
+    """Return the ids of all agentgym environments, sorted."""
+    return sorted(_ours)
+
+
+def env_spec(env_id: str) -> EnvSpec:
+    """Return Gymnasium's spec of an id.
+
+    Raises:
+        UnknownNameError: If there is no such environment.
+    """
+    if env_id not in gymnasium_registry:
+        raise UnknownNameError("environment", env_id, _ours)
+    return gymnasium_registry[env_id]
+
+
+def make(env_id: str, **kwargs: Any) -> AgentEnv:
+    """Make an environment.
+
+    Args:
+        env_id: Such as "agentgym/ALFWorld-v0"; `list_envs()` has them all.
+        **kwargs: The environment's options; its docs page lists them.
+
+    Raises:
+        UnknownNameError: If there is no such environment.
+        UsageError: If it does not take these options.
+    """
+    env_spec(env_id)
+    try:
+        return cast("AgentEnv", gymnasium.make(env_id, **kwargs))
+    except TypeError as fault:
+        if "unexpected keyword argument" in str(fault):
+            raise UsageError(f"{env_id}: {fault}".replace("__init__() ", "")) from fault
+        raise
+
+
+def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> "AgentVectorEnv":
+    """Make a vector environment whose members step independently.
+
+    Args:
+        env_id: The id.
+        num_envs: How many members.
+        **kwargs: `worker`, `step_timeout` and the like for `AgentVectorEnv`; the rest are the environment's options.
+    """
+    from agentgym.vector import AgentVectorEnv
+
+    env_spec(env_id)
+    return AgentVectorEnv(env_id, num_envs, **kwargs)
+
+
+class Catalogue:
+    """The named implementations of one entry-point group.
+
+    Args:
+        kind: What they are, for messages.
+        group: The entry-point group.
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind, self.group = kind, group
+
+    def names(self) -> list[str]:
+        """Return the installed names, sorted."""
+        return sorted(_points(self.group))
+
+    def load(self, name: str) -> Any:
+        """Import and return what a name stands for.
+
+        Raises:
+            UnknownNameError: If nothing has that name.
+            MissingDependencyError: If it needs an extra that isn't installed.
+        """
+        points = _points(self.group)
+        if name not in points:
+            raise UnknownNameError(self.kind, name, points)
+        try:
+            return points[name].load()
+        except AgentGymError:
+            raise
+        except ModuleNotFoundError as fault:
+            missing = (fault.name or "").partition(".")[0]
+            if missing in _EXTRAS:
+                raise MissingDependencyError(missing, _EXTRAS[missing]) from fault
+            raise
+
+
+# Which extra brings a package that our own parts import lazily.
+_EXTRAS: Mapping[str, str] = {
+    "torch": "train",
+    "transformers": "train",
+    "tokenizers": "train",
+    "peft": "train",
+    "accelerate": "train",
+    "pandas": "data",
+    "pyarrow": "data",
+    "datasets": "data",
+    "matplotlib": "plot",
+}
+
+
+@cache
+def _points(group: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=group)}
+
+
+trainers = Catalogue("trainer", "agentgym.trainers")
+tools = Catalogue("tool", "agentgym.tools")
+sandboxes = Catalogue("sandbox", "agentgym.sandboxes")
+policies = Catalogue("policy", "agentgym.policies")
