@@ -15,7 +15,7 @@ from agentgym.registry import list_envs, make, make_vec, register, register_inst
 from agentgym.spaces import Unicode
 from agentgym.stop_reason import StopReason
 from agentgym.task import Task, TaskList, TaskSet
-from agentgym.tools import Tool, ToolCall, ToolResult, ToolSpec
+from agentgym.tool import Tool, ToolCall, ToolResult, ToolSpec
 from agentgym.trajectory import TokenSequence, Trajectory, Turn
 
 __version__ = version("agentgym-suite")

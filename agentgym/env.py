@@ -21,7 +21,7 @@ from agentgym.errors import EpisodeStateError, UnknownNameError, UsageError
 from agentgym.spaces import Unicode, observation_space
 from agentgym.stop_reason import StopReason
 from agentgym.task import Task, TaskSet
-from agentgym.tools import ToolCall, ToolSpec
+from agentgym.tool import ToolCall, ToolSpec
 
 Image = npt.NDArray[np.uint8]
 

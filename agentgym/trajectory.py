@@ -17,7 +17,7 @@ import numpy.typing as npt
 from agentgym.env import Image
 from agentgym.policy import FinishReason
 from agentgym.stop_reason import StopReason
-from agentgym.tools import ToolCall
+from agentgym.tool import ToolCall
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agentgym.tools import ToolCall, ToolSpec
+from agentgym.tool import ToolCall, ToolSpec
 
 
 @dataclass(frozen=True, slots=True)

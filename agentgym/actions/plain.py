@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from agentgym.actions.base import ParsedAction, checked, render_thought, split_thought, text_of
-from agentgym.tools import ToolCall, ToolSpec
+from agentgym.tool import ToolCall, ToolSpec
 
 
 class Plain:

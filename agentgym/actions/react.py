@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from agentgym.actions._json import read_object, write_object
 from agentgym.actions.base import ParsedAction, checked, describe, split_thought, text_of
-from agentgym.tools import ToolCall, ToolSpec
+from agentgym.tool import ToolCall, ToolSpec
 
 _CALL = re.compile(r"\s*([A-Za-z_][\w.-]{0,79})\s*\[")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agentgym.actions._json import blocks, read_object, write_object
 from agentgym.actions.base import ParsedAction, checked, render_thought, split_thought, text_of
-from agentgym.tools import ToolCall, ToolSpec
+from agentgym.tool import ToolCall, ToolSpec
 
 
 class Tags:

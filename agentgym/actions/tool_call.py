@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from agentgym.actions._json import blocks, read_object, write_object
 from agentgym.actions.base import ParsedAction, checked, describe, render_thought, split_thought
-from agentgym.tools import ToolCall, ToolSpec
+from agentgym.tool import ToolCall, ToolSpec
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 
