@@ -1,8 +1,8 @@
 """agentgym: Gymnasium environments and multi-turn RL for LLM agents.
 
-`make` gives an environment, `collect` runs a policy in it, `Store` keeps the trajectories, and the trainers
-in `agentgym.trainers` learn from them. Importing this package registers every installed environment with
-Gymnasium and imports no torch, no browser and no container library.
+`make` gives an environment, `collect` runs a policy in it, `Store` keeps the trajectories, and the
+trainers in `agentgym.trainers` learn from them. Importing this package registers every installed
+environment with Gymnasium and imports no torch, no browser and no container library.
 """
 
 from importlib.metadata import version

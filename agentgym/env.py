@@ -1,16 +1,17 @@
 """`AgentEnv`: a strict Gymnasium environment whose action is what a model wrote.
 
-A subclass says what its world is (`_begin`, `_act`, an expert); this class keeps the contract that every
-environment shares, so that it is kept once: actions are parsed by an `ActionFormat` and what does not parse
-is an observation that says what was wrong; turns are counted; terminated and truncated stay apart; a step
-out of order raises; `info` always has the same keys. See `docs/contract.md`.
+A subclass says what its world is (`_begin`, `_act`, an expert); this class keeps the contract that
+every environment shares, so that it is kept once: actions are parsed by an `ActionFormat` and what
+does not parse is an observation that says what was wrong; turns are counted; terminated and
+truncated stay apart; a step out of order raises; `info` always has the same keys. See
+`docs/contract.md`.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, NotRequired, TypedDict, final
+from typing import Any, ClassVar, NotRequired, TypedDict, cast, final
 
 import gymnasium
 import numpy as np
@@ -27,7 +28,7 @@ Image = npt.NDArray[np.uint8]
 
 
 class Observation(TypedDict):
-    """What the model sees: text, and an image of shape (H, W, 3), uint8, where the environment is visual."""
+    """What the model sees: text, and in visual environments an image (H, W, 3), uint8."""
 
     text: str
     image: NotRequired[Image]
@@ -72,11 +73,12 @@ class Frame:
 class AgentEnv(gymnasium.Env[Observation, str]):
     """Base class of every agentgym environment.
 
-    Subclasses set `tools`, `tasks` and `description`, and implement `_begin` and `_act`; those with an expert
-    list its names in `experts` and implement `_expert`.
+    Subclasses set `tools`, `tasks` and `description`, and implement `_begin` and `_act`; those with
+    an expert list its names in `experts` and implement `_expert`.
 
     Args:
-        action_format: How the model writes its actions: "plain", "tags", "tool_call", "react", or an
+        action_format: How the model writes its actions: "plain", "tags", "tool_call", "react", or
+            an
             `ActionFormat` of your own.
         max_turns: Turns after which the episode is truncated; None for no limit.
         expert: True (or an expert's name) puts what the expert would answer now into
@@ -118,7 +120,9 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         self.max_turns = max_turns
         self.render_mode = render_mode
         self.expert = self._expert_name(expert)
-        self.observation_space = observation_space(image_shape)
+        self.observation_space = cast(
+            "gymnasium.Space[Observation]", observation_space(image_shape)
+        )
         self.action_space = Unicode()
         self._task: Task | None = None
         self._turns = 0
@@ -181,9 +185,11 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         """Start an episode.
 
         Args:
-            seed: Seeds the environment's generator, as Gymnasium does; the task is drawn from it unless
+            seed: Seeds the environment's generator, as Gymnasium does; the task is drawn from it
+                unless
                 `options` picks one.
-            options: "task" picks the task: its index, its id, or a `Task`. Other keys are the environment's.
+            options: "task" picks the task: its index, its id, or a `Task`. Other keys are the
+                environment's.
 
         Returns:
             The first observation, and `info` (see `step`).
@@ -210,9 +216,9 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
         Returns:
             Observation, reward, terminated, truncated, and `info` with
-            `success` (bool), `action_error` (str | None), `metrics` (dict of float), `turn` (int, from 0 at
-            reset), `stop_reason` (a `StopReason` once the episode ended, else None), `expert_action` where an
-            expert was asked for, and whatever the environment adds.
+            `success` (bool), `action_error` (str | None), `metrics` (dict of float), `turn` (int,
+            from 0 at reset), `stop_reason` (a `StopReason` once the episode ended, else None),
+            `expert_action` where an expert was asked for, and whatever the environment adds.
 
         Raises:
             EpisodeStateError: Before `reset`, and after the episode ended.
@@ -240,7 +246,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
     @final
     def close(self) -> None:
-        """Release every resource. May be called more than once; a later `reset` acquires them again."""
+        """Release every resource. May be called twice; a later `reset` acquires them again."""
         self._live = False
         self._release()
 

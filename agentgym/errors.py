@@ -1,9 +1,11 @@
 """The error tree: who is at fault decides what happens next.
 
-Everything that agentgym raises on purpose is an `AgentGymError`. The branches matter more than the leaves:
-a `UsageError` is the caller's and is raised at once; an `EnvError` is a bug in an environment and ends
-the episode with `env_error`; an `InfraError` is the world's (a browser died, a phone went offline) and
-is retried on a fresh resource, recorded and never trained on; a `PolicyError` ends the episode with
+Everything that agentgym raises on purpose is an `AgentGymError`. The branches matter more than the
+leaves: a `UsageError` is the caller's and is raised at once; an `EnvError` is a bug in an
+    environment and
+ends the episode with `env_error`; an `InfraError` is the world's (a browser died, a phone went
+offline) and is retried on a fresh resource, recorded and never trained on; a `PolicyError` ends the
+episode with
 `policy_error`. A model's bad action is none of these: it is an ordinary observation.
 """
 
@@ -20,7 +22,7 @@ class UsageError(AgentGymError):
 
 
 class ConfigError(UsageError):
-    """A configuration is wrong; the message names the key and, where there is one, the nearest known."""
+    """A configuration is wrong; the message names the key and the nearest known one."""
 
 
 class UnknownNameError(UsageError):

@@ -1,10 +1,11 @@
 """`Policy`: whoever answers observations, as an asynchronous service.
 
-A rollout sends one `Request` per turn and many episodes send at once, so a policy batches as requests arrive.
-Policies that have tokens get the whole prompt as ids and return the sampled ids with their log-probabilities
-(tokens in, tokens out); policies that have none (an expert, a person, a chat endpoint) read `messages` and
-return text. `episode` says which requests belong together, so that a policy can keep its KV cache from one
-turn to the next until `release`.
+A rollout sends one `Request` per turn and many episodes send at once, so a policy batches as
+requests arrive. Policies that have tokens get the whole prompt as ids and return the sampled ids
+with their log-probabilities (tokens in, tokens out); policies that have none (an expert, a person,
+a chat endpoint) read
+`messages` and return text. `episode` says which requests belong together, so that a policy can keep
+its KV cache from one turn to the next until `release`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,8 +78,10 @@ class Completion:
 
     Attributes:
         text: What the policy wrote, without special tokens, cut after a stop string.
-        ids: The sampled ids, shape (n,), int32, stop token included; empty for a policy without tokens.
-        logprobs: Their log-probabilities under the distribution they were sampled from, shape (n,), float32.
+        ids: The sampled ids, shape (n,), int32, stop token included; empty for a policy without
+            tokens.
+        logprobs: Their log-probabilities under the distribution they were sampled from, shape (n,),
+            float32.
         finish: Why sampling stopped.
         policy_version: The weights that sampled it.
     """

@@ -1,9 +1,9 @@
-"""Names to things: environments live in Gymnasium's registry, everything else in entry-point groups.
+"""Names to things: environments in Gymnasium's registry, everything else in entry-point groups.
 
-agentgym's own environments, trainers, tools, sandboxes and policies are found exactly as a third party's
-are: through entry points, which name a module without importing it. An environment's entry point is called
-by its id, so `import agentgym` registers every installed environment with Gymnasium, and
-`agentgym.make(ID)` and `gymnasium.make(ID)` are one thing.
+agentgym's own environments, trainers, tools, sandboxes and policies are found exactly as a third
+party's are: through entry points, which name a module without importing it. An environment's entry
+point is called by its id, so `import agentgym` registers every installed environment with
+Gymnasium, and `agentgym.make(ID)` and `gymnasium.make(ID)` are one thing.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,8 @@ _ours: set[str] = set()
 def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
     """Register an environment, for this process, under an id such as "acme/Garden-v0".
 
-    A package does the same for good with an entry point in the group `agentgym.envs`, named by the id.
+    A package does the same for good with an entry point in the group `agentgym.envs`, named by the
+    id.
 
     Args:
         env_id: Namespace, name and version.
@@ -42,8 +43,9 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
         raise UsageError(f"An id has the form namespace/Name-vN, got {env_id!r}")
     if env_id in gymnasium_registry:
         raise UsageError(f"{env_id} is registered already; a change in behaviour is a new version")
-    # AgentEnv keeps Gymnasium's order rules itself, and tells a model's mistakes from a caller's; the passive
-    # checks would hide `tools`, `task` and `instructions` behind a wrapper. `agentgym check` runs the full ones.
+    # AgentEnv keeps Gymnasium's order rules itself, and tells a model's mistakes from a caller's;
+    # the passive checks would hide `tools`, `task` and `instructions` behind a wrapper. `agentgym
+    # check` runs the full ones.
     gymnasium.register(
         env_id,
         entry_point=entry_point,
@@ -103,7 +105,8 @@ def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> "AgentVectorEnv":
     Args:
         env_id: The id.
         num_envs: How many members.
-        **kwargs: `worker`, `step_timeout` and the like for `AgentVectorEnv`; the rest are the environment's options.
+        **kwargs: `worker`, `step_timeout` and the like for `AgentVectorEnv`; the rest are the
+            environment's options.
     """
     from agentgym.vector import AgentVectorEnv
 

@@ -1,19 +1,24 @@
 """The `Unicode` space: any text up to a length.
 
-`gymnasium.spaces.Text` admits only the characters of a charset (alphanumerics by default), so neither an
-observation with punctuation nor an action in Chinese belongs to it. `Unicode` contains every `str`, and
-counts its length in code points. It is what `AgentEnv` uses for text on both sides.
+`gymnasium.spaces.Text` admits only the characters of a charset (alphanumerics by default), so
+neither an observation with punctuation nor an action in Chinese belongs to it. `Unicode` contains
+every `str`, and counts its length in code points. It is what `AgentEnv` uses for text on both
+sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 import gymnasium
 import numpy as np
 
-# Sampling draws from printable text of several scripts and planes, so that a random action exercises what
-# ASCII would not: combining marks, right-to-left letters, characters outside the basic plane.
-_SAMPLE_ALPHABET = "abcdefghijklmnopqrstuvwxyz 0123456789,.;:!?'\"<>{}[]()/\\-_\n\täöüßéñ中文字日本語한국어עבריתالعربيةЖжЩщ\u0301🙂🚀"
+# Sampling draws from printable text of several scripts and planes, so that a random action
+# exercises what ASCII would not: combining marks, right-to-left letters, characters outside the
+# basic plane.
+_SAMPLE_ALPHABET = (
+    "abcdefghijklmnopqrstuvwxyz 0123456789,.;:!?'\"<>{}[]()/\\-_\n\täöüßéñ中文字日本語한국어"
+    "עבריתالعربيةЖжЩщ\u0301🙂🚀"
+)
 
 
 class Unicode(gymnasium.Space[str]):
@@ -71,7 +76,7 @@ class Unicode(gymnasium.Space[str]):
             return False
         return len(x) >= self.min_length and (self.max_length is None or len(x) <= self.max_length)
 
-    def to_jsonable(self, sample_n: Sequence[str]) -> list[str]:
+    def to_jsonable(self, sample_n: Iterable[str]) -> list[str]:
         """Return the samples as a JSON list."""
         return list(sample_n)
 

@@ -1,8 +1,8 @@
 """Why an episode ended: one enum, used by environments, rollouts, the store and the trainers alike.
 
 What the model did (`success`, `failure`, the limits) is trained on. What the world did to it
-(`env_error`, `infra_error`) and what the policy's own machinery did (`policy_error`) is recorded and
-counted, and enters neither a loss nor a group statistic.
+(`env_error`, `infra_error`) and what the policy's own machinery did (`policy_error`) is recorded
+and counted, and enters neither a loss nor a group statistic.
 """
 
 from enum import StrEnum
@@ -30,12 +30,12 @@ class StopReason(StrEnum):
 
     @property
     def trainable(self) -> bool:
-        """Whether the episode says something about the model, so that it may be trained on."""
+        """Whether it says something about the model, so that it may be trained on."""
         return self not in _FAULTS
 
     @property
     def truncates(self) -> bool:
-        """Whether a limit cut the episode short, so that a value estimate may bootstrap from its end."""
+        """Whether a limit cut it short, so that a value estimate may bootstrap from its end."""
         return self in _LIMITS
 
 

@@ -1,8 +1,8 @@
 """A task and a set of tasks: what an episode is about, told apart by id.
 
-A `TaskSet` may be a list, an index over files, or a rule that makes task number i when it is asked for;
-the same index must give the same task for ever, since ids are what replay buffers, task filters and
-results are keyed by.
+A `TaskSet` may be a list, an index over files, or a rule that makes task number i when it is asked
+for; the same index must give the same task for ever, since ids are what replay buffers, task
+filters and results are keyed by.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,15 +1,16 @@
-"""What a model can call: `ToolSpec` describes it, `ToolCall` is one call, `Tool` is something that answers calls.
+"""What a model can call: `ToolSpec` describes it, `ToolCall` is one call, `Tool` answers calls.
 
-An environment lists its tools as specs; the chat template shows them to the model in OpenAI's shape, an
-`ActionFormat` reads the model's calls against them, and `ToolSpec.problem` says in a sentence what is wrong
-with a call, in words meant for the model. Tools that run something (Python, a shell, a search) implement
-`Tool` and live in `agentgym.tools`; environments that answer their calls themselves need only the specs.
+An environment lists its tools as specs; the chat template shows them to the model in OpenAI's
+shape, an `ActionFormat` reads the model's calls against them, and `ToolSpec.problem` says in a
+sentence what is wrong with a call, in words meant for the model. Tools that run something (Python,
+a shell, a search) implement `Tool` and live in `agentgym.tools`; environments that answer their
+calls themselves need only the specs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -57,7 +58,7 @@ class ToolSpec:
 
     @property
     def text_argument(self) -> str | None:
-        """The name of the argument that plain text fills: the one required string; None if there is none."""
+        """Name of the argument that plain text fills, the one required string; None without one."""
         properties: Mapping[str, Mapping[str, Any]] = self.parameters.get("properties", {})
         required: list[str] = list(self.parameters.get("required", []))
         if len(required) == 1 and properties.get(required[0], {}).get("type") == "string":
@@ -65,7 +66,7 @@ class ToolSpec:
         return None
 
     def openai(self) -> dict[str, Any]:
-        """Return the spec in the shape of OpenAI's `tools` parameter, which chat templates read as well."""
+        """Return the spec in the shape of OpenAI's `tools`, which chat templates read as well."""
         function = {
             "name": self.name,
             "description": self.description,
@@ -75,7 +76,7 @@ class ToolSpec:
 
     def problem(self, arguments: object) -> str | None:
         """Say what is wrong with the arguments, for the model to read; None if nothing is."""
-        errors = cast("list[Any]", list(self._validator.iter_errors(arguments)))
+        errors = list(self._validator.iter_errors(arguments))
         if not errors:
             return None
         worst = min(errors, key=lambda error: len(error.absolute_path))
@@ -118,8 +119,8 @@ class Tool(Protocol):
     async def call(self, arguments: Mapping[str, Any], *, timeout: float) -> ToolResult:
         """Answer one call within `timeout` seconds.
 
-        A mistake in the arguments is a `ToolResult` with `error`; a fault of the machinery below the
-        tool is an `InfraError`.
+        A mistake in the arguments is a `ToolResult` with `error`; a fault of the machinery below
+        the tool is an `InfraError`.
         """
         ...
 

@@ -1,9 +1,10 @@
 """`Trajectory` and `Turn`: what an episode was, in the tokens that were really sampled.
 
-A turn keeps only what it added: the ids appended to the prompt since the previous completion, and the ids
-the policy sampled with their log-probabilities. The training sequence is their concatenation, never a
-re-tokenised text. Where the chat template is not append-only a turn starts a sequence of its own
-(`starts_sequence`), and its prompt is whole. Rewards live on turns, never on token positions.
+A turn keeps only what it added: the ids appended to the prompt since the previous completion, and
+the ids the policy sampled with their log-probabilities. The training sequence is their
+concatenation, never a re-tokenised text. Where the chat template is not append-only a turn starts a
+sequence of its own (`starts_sequence`), and its prompt is whole. Rewards live on turns, never on
+token positions.
 """
 
 import uuid
@@ -43,8 +44,9 @@ class Turn:
         action: What the policy wrote, as text.
         reward: What the turn earned.
         image: (H, W, 3) uint8 that came with the observation.
-        prompt_ids: Ids appended before the completion (mask 0): everything since the previous completion,
-            or the whole prompt where `starts_sequence`. Empty for a policy without tokens.
+        prompt_ids: Ids appended before the completion (mask 0): everything since the previous
+            completion, or the whole prompt where `starts_sequence`. Empty for a policy without
+            tokens.
         completion_ids: The sampled ids, stop token included (mask 1).
         logprobs: Their log-probabilities under the sampling distribution; same length.
         starts_sequence: Whether the turn begins a training sequence; the first always does.
@@ -118,8 +120,8 @@ class Trajectory:
         instructions: The system prompt.
         tools: The tool specs in OpenAI's shape, as the template showed them.
         final_observation: What the last step showed; no policy answered it.
-        final_ids: The ids that would have come next in the prompt, for bootstrapping a value when a limit
-            cut the episode short; empty where there are none.
+        final_ids: The ids that would have come next in the prompt, for bootstrapping a value when a
+            limit cut the episode short; empty where there are none.
         metrics: The environment's figures at the end.
         error: What failed, for `env_error`, `infra_error` and `policy_error`.
         attempts: How often the episode was started; more than 1 after retries.
@@ -166,7 +168,7 @@ class Trajectory:
         return sum(len(turn.completion_ids) for turn in self.turns)
 
     def sequences(self) -> list[TokenSequence]:
-        """Return the training sequences: one, or one per run of turns where the template is not append-only."""
+        """Return the training sequences: one, or several where turns start their own."""
         runs: list[list[int]] = []
         for k, turn in enumerate(self.turns):
             if not len(turn.completion_ids):

@@ -1,14 +1,15 @@
-"""How a model writes its actions, and how demonstrations of actions are written: one file per format.
+"""How a model writes its actions, and how demonstrations are written: one file per format.
 
 | format | what the model writes |
 |---|---|
 | `plain` | the text itself, given to the environment's first tool |
 | `tags` | `<tool>text</tool>` |
-| `tool_call` | `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, as Hermes and Qwen models do |
+| `tool_call` | `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, as Hermes and Qwen do |
 | `react` | `Thought: …`, then `Action: tool[text]` |
 
-A format parses and renders. Both are total: any text parses to a `ParsedAction` (with `error` set where it
-makes no sense), and any action renders to a text. A format of your own is an object with these methods.
+A format parses and renders. Both are total: any text parses to a `ParsedAction` (with `error` set
+where it makes no sense), and any action renders to a text. A format of your own is an object with
+these methods.
 """
 
 from agentgym.actions.base import ActionFormat, ParsedAction

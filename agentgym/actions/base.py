@@ -1,4 +1,4 @@
-"""What every action format has in common: the parsed action, the protocol, and how thoughts are set apart."""
+"""What every action format has in common: the parsed action, the protocol, thoughts set apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class ActionFormat(Protocol):
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """Strings that end a turn when the model writes them (the string itself belongs to the turn)."""
+        """Strings that end a turn when the model writes them; they belong to the turn."""
         ...
 
     def instructions(self, tools: Sequence[ToolSpec]) -> str:
@@ -46,8 +46,8 @@ class ActionFormat(Protocol):
     def render(self, action: ParsedAction, tools: Sequence[ToolSpec]) -> str:
         """Write an action as a model would. Never raises.
 
-        `parse(render(action))` has the same calls for every action whose calls fit the tools and whose texts
-        don't contain the format's own markup.
+        `parse(render(action))` has the same calls for every action whose calls fit the tools and
+        whose texts don't contain the format's own markup.
         """
         ...
 
@@ -55,8 +55,8 @@ class ActionFormat(Protocol):
 def split_thought(text: str) -> tuple[str, str]:
     """Split what a thinking model wrote into (thought, rest).
 
-    The opening tag may be missing, since some templates put it into the prompt. A thought that is never closed
-    is all thought.
+    The opening tag may be missing, since some templates put it into the prompt. A thought that is
+    never closed is all thought.
     """
     head, close, rest = text.partition("</think>")
     if close:

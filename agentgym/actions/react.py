@@ -1,7 +1,7 @@
-"""`react`: `Thought: …` then `Action: tool[text]`, the format of the ReAct paper (arXiv 2210.03629).
+"""`react`: `Thought: …` then `Action: tool[text]`, the format of ReAct (arXiv 2210.03629).
 
-An environment with a single tool that takes text needs no name and no brackets: `Action: go to desk 1`.
-Tools that take more than one string get a JSON object between the brackets.
+An environment with a single tool that takes text needs no name and no brackets:
+`Action: go to desk 1`. Tools that take more than one string get a JSON object between the brackets.
 """
 
 import re
@@ -15,7 +15,7 @@ _CALL = re.compile(r"\s*([A-Za-z_][\w.-]{0,79})\s*\[")
 
 
 class React:
-    """`Thought: …`, a line break, `Action: …`; what a model invents after `Observation:` is cut off."""
+    """`Thought: …`, then `Action: …`; what a model invents after `Observation:` is cut off."""
 
     name = "react"
     stop: tuple[str, ...] = ("\nObservation:",)
@@ -23,7 +23,10 @@ class React:
     def instructions(self, tools: Sequence[ToolSpec]) -> str:
         """Tell the model the two lines."""
         shape = "Action: <action>" if _bare(tools) else "Action: <tool>[<argument>]"
-        return f"Answer each turn with two lines:\nThought: <what you think>\n{shape}\nTools:\n{describe(tools)}"
+        return (
+            f"Answer each turn with two lines:\nThought: <what you think>\n{shape}\n"
+            f"Tools:\n{describe(tools)}"
+        )
 
     def parse(self, text: str, tools: Sequence[ToolSpec]) -> ParsedAction:
         """Read the first action; later ones answer observations that the model made up."""

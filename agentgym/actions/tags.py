@@ -8,7 +8,7 @@ from agentgym.tool import ToolCall, ToolSpec
 
 
 class Tags:
-    """`<tool>text</tool>`; a tool that takes more than one string gets a JSON object between its tags."""
+    """`<tool>text</tool>`; a tool that takes more than one string gets a JSON object."""
 
     name = "tags"
     stop: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ def _read(tool: ToolSpec, block: str) -> tuple[ToolCall | None, str | None]:
 
 
 def _unfenced(block: str) -> str:
-    """Drop a Markdown fence around the whole block: models write one around code, and it is no code."""
+    """Drop a Markdown fence around the whole block: models write one around code."""
     body = block.strip()
     if len(body) >= 6 and body.startswith("```") and body.endswith("```"):
         _, newline, inside = body[:-3].partition("\n")

@@ -17,10 +17,11 @@ class ToolCallFormat:
     stop: tuple[str, ...] = ()
 
     def instructions(self, tools: Sequence[ToolSpec]) -> str:
-        """Tell the model the shape; chat templates that know tools add the full schemas themselves."""
+        """Tell the model the shape; templates that know tools add the schemas themselves."""
         return (
             "Act by calling a tool. Write the call as JSON between tags:\n"
-            f'{_OPEN}\n{{"name": <tool>, "arguments": <object>}}\n{_CLOSE}\nTools:\n{describe(tools)}'
+            f'{_OPEN}\n{{"name": <tool>, "arguments": <object>}}\n{_CLOSE}\n'
+            f"Tools:\n{describe(tools)}"
         )
 
     def parse(self, text: str, tools: Sequence[ToolSpec]) -> ParsedAction:
@@ -45,10 +46,8 @@ class ToolCallFormat:
     def render(self, action: ParsedAction, tools: Sequence[ToolSpec]) -> str:
         """Write each call as a block on lines of its own."""
         del tools  # the shape of a call doesn't depend on them
-        written = [
-            f"{_OPEN}\n{write_object({'name': call.name, 'arguments': dict(call.arguments)})}\n{_CLOSE}"
-            for call in action.calls
-        ]
+        bodies = [{"name": call.name, "arguments": dict(call.arguments)} for call in action.calls]
+        written = [f"{_OPEN}\n{write_object(body)}\n{_CLOSE}" for body in bodies]
         return render_thought(action.thought) + "\n".join(written)
 
 

@@ -1,0 +1,66 @@
+# Two commands do everything on a machine with nothing but Debian and Python 3.11:
+#   make demo    sets up, then trains a model on ALFWorld and shows the curve
+#   make test    sets up, then runs every test
+# `make check` is what to run before a commit; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+
+# What `python3 -m venv` and the editable install need from Debian. Later parts add theirs here.
+DEBIAN_PACKAGES := python3-venv git
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test check lint typecheck unit demo parity bench docs clean
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Make the virtual environment
+
+$(STAMP): pyproject.toml constraints.txt
+	@sh scripts/debian-packages.sh $(DEBIAN_PACKAGES)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@# torch first and alone: a resolver that meets it through another package may take a CUDA build
+	$(BIN)/python -m pip install --quiet -c constraints.txt '$(TORCH)'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	@touch $@
+
+test: setup ## Run every test
+	$(BIN)/python -m pytest -q
+
+check: setup lint typecheck unit ## Lint, types and fast tests: run before every commit
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck:
+	@mkdir -p build/typing/agentgym && find build/typing/agentgym -type l -delete
+	@for part in agentgym/*; do ln -s ../../../$$part build/typing/agentgym/; done
+	@for part in envs trainers tools sandboxes; do ln -s ../../../$$part build/typing/agentgym/; done
+	$(BIN)/pyright
+
+unit:
+	$(BIN)/python -m pytest -q -m 'not integration and not slow and not gpu'
+
+demo: setup ## Train a model on ALFWorld with ARPO and show the curve
+	$(BIN)/agentgym demo
+
+parity: setup ## Compare the ALFWorld engine with TextWorld's, string for string
+	$(BIN)/python benchmarks/alfworld_parity.py --games 500
+
+bench: setup ## Measure ours beside the peers
+	$(BIN)/python benchmarks/alfworld_engine.py
+	$(BIN)/python benchmarks/rollout_makespan.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/store.py
+
+docs: setup ## Build the documentation
+	$(BIN)/mkdocs build --strict
+
+clean: ## Remove what was built (not the virtual environment)
+	rm -rf build dist site *.egg-info
