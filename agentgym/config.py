@@ -54,7 +54,9 @@ def load(
     Raises:
         ConfigError: If a file can't be read, a key is unknown or a value doesn't fit.
     """
-    merged: dict[str, Any] = dict(base or {})
+    # A nested override must change one key of the nested default, not replace the default by its
+    # class's.
+    merged = merge(_defaults(config_class), base or {})
     for file in files:
         merged = merge(merged, read_yaml(file))
     for override in overrides:
@@ -109,6 +111,15 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
+
+
+def _defaults(config_class: type[BaseModel]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, field in config_class.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            nested[name] = default.model_dump()
+    return nested
 
 
 def _override(text: str) -> dict[str, Any]:

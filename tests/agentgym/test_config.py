@@ -30,6 +30,15 @@ def test_later_sources_win(tmp_path: Path) -> None:
     assert config == Run(steps=2, name="preset", optimizer=Optimizer(lr=1e-6, betas=(0.5, 0.6)))
 
 
+class Sharper(Run):
+    optimizer: Optimizer = Optimizer(lr=5.0, betas=(0.1, 0.2))
+
+
+def test_a_nested_override_keeps_the_rest_of_the_nested_default() -> None:
+    config = load(Sharper, overrides=["optimizer.lr=7"])
+    assert config.optimizer == Optimizer(lr=7, betas=(0.1, 0.2))
+
+
 def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
     assert load(Run, overrides=["optimizer.lr=3e-4"]).optimizer.lr == 3e-4
     assert load(Run, overrides=["optimizer.lr=1E-4"]).optimizer.lr == 1e-4
