@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from agentgym.conversation import ChatTemplate
+    from agentgym.chat_template import ChatTemplate
 
 Message = dict[str, Any]
 """A chat message: role ("system", "user", "assistant"), content (text)."""
