@@ -1,0 +1,144 @@
+"""Attention over packed rows: what a model is told, and a kernel of our own.
+
+| `Attention` | model's attn_implementation | how a sequence's end is known |
+|---|---|---|
+| `FLASH` | flash_attention_2, _3, _4 | `cu_seq_lens_*`, `max_length_*`, passed through |
+| `VARLEN` | agentgym_varlen (this file) | the same |
+| `MASK` | sdpa | a block-diagonal causal mask, P^2 large |
+
+Flash attention could also infer the ends from restarting position ids; transformers then looks for
+them in every layer, at a device synchronisation each, so they are passed.
+
+`agentgym_varlen` runs `torch.nn.attention.varlen` on GPUs in half precision and one causal
+`scaled_dot_product_attention` per sequence elsewhere, which on a CPU is what makes packing cheap:
+the work is the sum of squared lengths, not the square of their sum. Without sequence ends
+(generation, padded batches) it is `sdpa`.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from agentgym.errors import ConfigError
+
+VARLEN = "agentgym_varlen"
+"""Pass it as `attn_implementation` or to `set_attn_implementation`, after `register_varlen`."""
+
+
+class Attention(StrEnum):
+    """How a model's attention learns where packed sequences end; see the table above."""
+
+    FLASH = "flash"
+    VARLEN = "varlen"
+    MASK = "mask"
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> "Attention":
+        """Return the kind that `model` needs.
+
+        Raises:
+            ConfigError: If its implementation can't take packed rows.
+        """
+        # transformers has no public way to read it back.
+        name = str(model.config._attn_implementation)  # pyright: ignore[reportPrivateUsage]
+        if name.startswith("flash_attention"):
+            return cls.FLASH
+        if name == VARLEN:
+            return cls.VARLEN
+        if name == "sdpa":
+            return cls.MASK
+        raise ConfigError(
+            f"Packed rows are not supported with attn_implementation={name!r}; "
+            f"use {VARLEN}, flash_attention_2 or sdpa."
+        )
+
+
+def register_varlen() -> None:
+    """Make `agentgym_varlen` known to transformers. Idempotent."""
+    AttentionInterface.register(VARLEN, varlen_attention)
+    AttentionMaskInterface.register(VARLEN, sdpa_mask)
+
+
+def varlen_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Return causal attention within each packed sequence; transformers' attention signature.
+
+    Args:
+        module: The attention layer.
+        query: (B, heads, T, D); B is 1 for packed rows.
+        key: (B, key-value heads, T, D).
+        value: Like `key`.
+        attention_mask: Ignored for packed rows.
+        dropout: Attention dropout.
+        scaling: Factor on the scores; None: 1 / sqrt(D).
+        sliding_window: How many positions a query sees, itself included; None: all before it.
+        cu_seq_lens_q: int32, where each packed sequence starts, and the end; None: rows are not
+            packed.
+        max_length_q: The longest packed sequence.
+        **kwargs: Passed on to `sdpa` where rows are not packed.
+
+    Returns:
+        (B, T, heads, D), and None for the weights.
+    """
+    if cu_seq_lens_q is None or max_length_q is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and dropout == 0:
+        from torch.nn.attention.varlen import varlen_attn
+
+        query_PHD, key_PHD, value_PHD = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
+        output = varlen_attn(
+            query_PHD,
+            key_PHD,
+            value_PHD,
+            cu_seq_lens_q,
+            cu_seq_lens_q,
+            max_length_q,
+            max_length_q,
+            scale=scaling,
+            window_size=(-1 if sliding_window is None else sliding_window - 1, 0),
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        assert isinstance(output, Tensor)  # a tuple only where auxiliary outputs are asked for
+        return output[None], None
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    lengths = cu_seq_lens_q.diff().tolist()
+    pieces = [
+        scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=_band(q.shape[2], sliding_window, q.device),
+            dropout_p=dropout,
+            is_causal=sliding_window is None or q.shape[2] <= sliding_window,
+            scale=scaling,
+        )
+        for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
+    ]
+    return torch.cat(pieces, dim=2).transpose(1, 2), None
+
+
+def _band(length: int, window: int | None, device: torch.device) -> Tensor | None:
+    """Return the causal mask of a sliding window, or None where the window holds everything."""
+    if window is None or length <= window:
+        return None
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril().triu(1 - window)
