@@ -2,11 +2,10 @@
 
 Everything that agentgym raises on purpose is an `AgentGymError`. The branches matter more than the
 leaves: a `UsageError` is the caller's and is raised at once; an `EnvError` is a bug in an
-    environment and
-ends the episode with `env_error`; an `InfraError` is the world's (a browser died, a phone went
-offline) and is retried on a fresh resource, recorded and never trained on; a `PolicyError` ends the
-episode with
-`policy_error`. A model's bad action is none of these: it is an ordinary observation.
+environment and ends the episode with `env_error`; an `InfraError` is the world's (a browser died, a
+phone went offline) and is retried on a fresh resource, recorded and never trained on; a
+`PolicyError` ends the episode with `policy_error`. A model's bad action is none of these: it is an
+ordinary observation. Every error survives pickling, since workers raise them in other processes.
 """
 
 from collections.abc import Iterable
@@ -38,8 +37,11 @@ class UnknownNameError(UsageError):
         known = sorted(known)
         self.kind, self.name, self.known = kind, name, known
         near = nearest(name, known)
-        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(known) or 'none'}."
+        hint = f"did you mean {near!r}?" if near else f"known: {_listed(known)}."
         super().__init__(f"There is no {kind} {name!r}; {hint}")
+
+    def __reduce__(self) -> tuple[type["UnknownNameError"], tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
 
 
 class MissingDependencyError(UsageError):
@@ -53,6 +55,9 @@ class MissingDependencyError(UsageError):
     def __init__(self, package: str, extra: str) -> None:
         self.package, self.extra = package, extra
         super().__init__(f"{package} is not installed; run: pip install 'agentgym-suite[{extra}]'")
+
+    def __reduce__(self) -> tuple[type["MissingDependencyError"], tuple[str, str]]:
+        return type(self), (self.package, self.extra)
 
 
 class DataError(UsageError):
@@ -100,3 +105,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like `name`, or None where none is like it."""
     matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+def _listed(names: list[str]) -> str:
+    # A data set has thousands of task ids; a message with all of them hides what it says.
+    shown = ", ".join(names[:20]) or "none"
+    return shown if len(names) <= 20 else f"{shown}, … ({len(names)} in all)"
