@@ -54,7 +54,7 @@ class Unicode(gymnasium.Space[str]):
         return False
 
     def sample(self, mask: Any | None = None, probability: Any | None = None) -> str:
-        """Draw a string of at most 64 code points from several scripts.
+        """Draw a string from several scripts, at most 64 code points longer than the shortest.
 
         Args:
             mask: Not supported: text has no mask.
@@ -65,7 +65,9 @@ class Unicode(gymnasium.Space[str]):
         """
         if mask is not None or probability is not None:
             raise ValueError("Unicode.sample takes neither a mask nor a probability")
-        longest = min(self.max_length if self.max_length is not None else 64, self.min_length + 64)
+        longest = self.min_length + 64
+        if self.max_length is not None:
+            longest = min(longest, self.max_length)
         length = int(self.np_random.integers(self.min_length, longest + 1))
         picks = self.np_random.integers(0, len(_SAMPLE_ALPHABET), size=length)
         return "".join(_SAMPLE_ALPHABET[i] for i in picks)
