@@ -10,7 +10,10 @@ calls themselves need only the specs.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
+
+_PLAIN_OBJECT = frozenset({"type", "properties", "required", "additionalProperties"})
+_PLAIN_STRING = frozenset({"type", "description", "title"})
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -56,6 +59,10 @@ class ToolSpec:
         schema = {"type": "object", "properties": properties, "required": [argument]}
         return cls(name, description, {**schema, "additionalProperties": False})
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The compiled validator doesn't pickle, and specs travel to and from workers.
+        return {key: self.__dict__[key] for key in ("name", "description", "parameters")}
+
     @property
     def text_argument(self) -> str | None:
         """Name of the argument that plain text fills, the one required string; None without one."""
@@ -64,6 +71,11 @@ class ToolSpec:
         if len(required) == 1 and properties.get(required[0], {}).get("type") == "string":
             return required[0]
         return None
+
+    @property
+    def takes_only_text(self) -> bool:
+        """Whether that string is all it takes, so that any text is a call."""
+        return self.text_argument is not None and len(self.parameters.get("properties", {})) == 1
 
     def openai(self) -> dict[str, Any]:
         """Return the spec in the shape of OpenAI's `tools`, which chat templates read as well."""
@@ -76,6 +88,8 @@ class ToolSpec:
 
     def problem(self, arguments: object) -> str | None:
         """Say what is wrong with the arguments, for the model to read; None if nothing is."""
+        if self._is_any_text(arguments):
+            return None
         errors = list(self._validator.iter_errors(arguments))
         if not errors:
             return None
@@ -83,6 +97,22 @@ class ToolSpec:
         where = ".".join(str(part) for part in worst.absolute_path)
         message: str = worst.message if len(worst.message) <= 200 else worst.message[:200] + "…"
         return f"{self.name}: {where + ': ' if where else ''}{message}"
+
+    def _is_any_text(self, arguments: object) -> bool:
+        # What nearly every call is. The schema library takes 40 µs to say so, longer than a text
+        # world takes for a turn.
+        if not isinstance(arguments, dict) or self._free_text is None:
+            return False
+        given = cast("dict[str, object]", arguments)
+        return given.keys() == {self._free_text} and isinstance(given[self._free_text], str)
+
+    @cached_property
+    def _free_text(self) -> str | None:
+        # The text argument, if any string at all is a valid one.
+        name = self.text_argument
+        if name is None or not self.parameters.keys() <= _PLAIN_OBJECT:
+            return None
+        return name if self.parameters["properties"][name].keys() <= _PLAIN_STRING else None
 
     @cached_property
     def _validator(self) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agentgym.actions._json import read_object, write_object
 from agentgym.tool import ToolCall, ToolSpec
 
 
@@ -47,7 +48,8 @@ class ActionFormat(Protocol):
         """Write an action as a model would. Never raises.
 
         `parse(render(action))` has the same calls for every action whose calls fit the tools and
-        whose texts don't contain the format's own markup.
+        the format (some have one call a turn) and whose texts don't contain the format's own
+        markup. White space around a text may be lost.
         """
         ...
 
@@ -89,6 +91,32 @@ def describe(tools: Sequence[ToolSpec]) -> str:
     return "\n".join(
         f"- {tool.name}({', '.join(_parameters(tool))}): {tool.description}" for tool in tools
     )
+
+
+def read_arguments(tool: ToolSpec, text: str) -> tuple[dict[str, Any], str | None]:
+    """Read what a model wrote where a tool's arguments go, as (arguments, what is wrong).
+
+    That is a text for a tool with a text argument, else a JSON object. A tool that has options
+    besides its text takes either.
+    """
+    name = tool.text_argument
+    if name is None:
+        return read_object(text) if text.strip() else ({}, None)
+    if not tool.takes_only_text:
+        arguments, problem = read_object(text)
+        if problem is None and name in arguments:
+            return arguments, None
+    return {name: text}, None
+
+
+def write_arguments(call: ToolCall, tools: Sequence[ToolSpec]) -> str:
+    """Write a call's arguments as `read_arguments` reads them."""
+    text = text_of(call, tools)
+    if text is not None:
+        spec = next(tool for tool in tools if tool.name == call.name)
+        if read_arguments(spec, text)[0] == dict(call.arguments):
+            return text
+    return write_object(dict(call.arguments))
 
 
 def text_of(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:

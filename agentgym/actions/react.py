@@ -7,8 +7,15 @@ An environment with a single tool that takes text needs no name and no brackets:
 import re
 from collections.abc import Sequence
 
-from agentgym.actions._json import read_object, write_object
-from agentgym.actions.base import ParsedAction, checked, describe, split_thought, text_of
+from agentgym.actions.base import (
+    ParsedAction,
+    checked,
+    describe,
+    read_arguments,
+    split_thought,
+    text_of,
+    write_arguments,
+)
 from agentgym.tool import ToolCall, ToolSpec
 
 _CALL = re.compile(r"\s*([A-Za-z_][\w.-]{0,79})\s*\[")
@@ -52,9 +59,7 @@ class React:
         spec = next((tool for tool in tools if tool.name == name), None)
         if spec is None:
             return checked((ToolCall(name),), thought, tools)
-        if spec.text_argument is not None:
-            return checked((ToolCall(name, {spec.text_argument: inside}),), thought, tools)
-        arguments, problem = read_object(inside)
+        arguments, problem = read_arguments(spec, inside)
         if problem is not None:
             return ParsedAction(thought=thought, error=f"The argument of {name} is {problem}.")
         return checked((ToolCall(name, arguments),), thought, tools)
@@ -65,11 +70,10 @@ class React:
         if not action.calls:
             return thought + "Action:"
         call = action.calls[0]
-        text = text_of(call, tools)
-        body = write_object(dict(call.arguments)) if text is None else text
-        bare = _bare(tools) and text is not None
+        body = write_arguments(call, tools)
+        bare = _bare(tools) and text_of(call, tools) is not None
         return f"{thought}Action: {body if bare else f'{call.name}[{body}]'}"
 
 
 def _bare(tools: Sequence[ToolSpec]) -> bool:
-    return len(tools) == 1 and tools[0].text_argument is not None
+    return len(tools) == 1 and tools[0].takes_only_text

@@ -1,9 +1,16 @@
 """`tags`: each tool has its own tag, as in `<code>print(1)</code>` and `<answer>42</answer>`."""
 
+import re
 from collections.abc import Sequence
 
-from agentgym.actions._json import blocks, read_object, write_object
-from agentgym.actions.base import ParsedAction, checked, render_thought, split_thought, text_of
+from agentgym.actions.base import (
+    ParsedAction,
+    checked,
+    read_arguments,
+    render_thought,
+    split_thought,
+    write_arguments,
+)
 from agentgym.tool import ToolCall, ToolSpec
 
 
@@ -21,50 +28,43 @@ class Tags:
         return "Think first if you need to, then act between tags:\n" + "\n".join(lines)
 
     def parse(self, text: str, tools: Sequence[ToolSpec]) -> ParsedAction:
-        """Read every tag of every tool, in the order of the text."""
+        """Read every tag of every tool, in the order of the text.
+
+        What stands inside a tag is that tool's, whatever it looks like: code may print other tags.
+        """
         thought, rest = split_thought(text)
-        placed: list[tuple[int, ToolCall]] = []
-        first = len(rest)
-        for tool in tools:
-            opening, closing = f"<{tool.name}>", f"</{tool.name}>"
-            found, before, left_open = blocks(rest, opening, closing)
-            if left_open:
-                return ParsedAction(thought=thought, error=f"{opening} is not closed by {closing}.")
-            position = len(before)
-            first = min(first, position)
-            for block in found:
-                call, problem = _read(tool, block)
-                if call is None:
-                    return ParsedAction(
-                        thought=thought, error=f"What stands in {opening} is {problem}."
-                    )
-                placed.append((position, call))
-                position = rest.find(opening, position + len(opening) + len(block) + len(closing))
-        if not placed:
-            tags = ", ".join(f"<{tool.name}>…</{tool.name}>" for tool in tools)
+        by_tag = {f"<{tool.name}>": tool for tool in tools}
+        opening = re.compile("|".join(re.escape(tag) for tag in by_tag) or r"(?!)")
+        calls: list[ToolCall] = []
+        first = match = opening.search(rest)
+        while match is not None:
+            tool = by_tag[match.group()]
+            closing = f"</{tool.name}>"
+            end = rest.find(closing, match.end())
+            if end < 0:
+                error = f"{match.group()} is not closed by {closing}."
+                return ParsedAction(tuple(calls), thought, error)
+            arguments, problem = read_arguments(tool, _unfenced(rest[match.end() : end]))
+            if problem is not None:
+                error = f"What stands in {match.group()} is {problem}."
+                return ParsedAction(tuple(calls), thought, error)
+            calls.append(ToolCall(tool.name, arguments))
+            match = opening.search(rest, end + len(closing))
+        if first is None:
+            tags = ", ".join(f"{tag}…</{tool.name}>" for tag, tool in by_tag.items())
             return ParsedAction(thought=rest.strip(), error=f"No action: write one of {tags}.")
-        placed.sort(key=lambda item: item[0])
-        return checked([call for _, call in placed], thought or rest[:first].strip(), tools)
+        return checked(calls, thought or rest[: first.start()].strip(), tools)
 
     def render(self, action: ParsedAction, tools: Sequence[ToolSpec]) -> str:
         """Write each call between its tool's tags."""
-        written: list[str] = []
-        for call in action.calls:
-            text = text_of(call, tools)
-            body = write_object(dict(call.arguments)) if text is None else text
-            written.append(f"<{call.name}>{body}</{call.name}>")
+        written = [
+            f"<{call.name}>{write_arguments(call, tools)}</{call.name}>" for call in action.calls
+        ]
         return render_thought(action.thought) + "\n".join(written)
 
 
 def _hole(tool: ToolSpec) -> str:
     return tool.text_argument or "JSON object of the arguments"
-
-
-def _read(tool: ToolSpec, block: str) -> tuple[ToolCall | None, str | None]:
-    if tool.text_argument is not None:
-        return ToolCall(tool.name, {tool.text_argument: _unfenced(block)}), None
-    arguments, problem = read_object(block)
-    return (None, problem) if problem is not None else (ToolCall(tool.name, arguments), None)
 
 
 def _unfenced(block: str) -> str:
