@@ -9,6 +9,7 @@ truncated stay apart; a step out of order raises; `info` always has the same key
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, NotRequired, TypedDict, cast, final
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentgym.actions import ActionFormat, ParsedAction, action_format
-from agentgym.errors import EpisodeStateError, UnknownNameError, UsageError
+from agentgym.errors import EnvError, EpisodeStateError, UnknownNameError, UsageError
 from agentgym.spaces import Unicode, observation_space
 from agentgym.stop_reason import StopReason
 from agentgym.task import Task, TaskSet
@@ -37,8 +38,11 @@ class Observation(TypedDict):
 class WorkerKind(StrEnum):
     """Where an environment wants to live during a rollout."""
 
+    SHARED = "shared"
+    """A step costs microseconds and it doesn't matter which thread takes it: many environments
+    share one thread, and what turns out to be slow is moved aside."""
     THREAD = "thread"
-    """It mostly waits (a browser, a phone), or a step costs microseconds."""
+    """It mostly waits (a browser, a phone): a thread of its own, always the same one."""
     PROCESS = "process"
     """It burns CPU for longer than a process round trip costs, or can bring a process down."""
 
@@ -78,8 +82,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
     Args:
         action_format: How the model writes its actions: "plain", "tags", "tool_call", "react", or
-            an
-            `ActionFormat` of your own.
+            an `ActionFormat` of your own.
         max_turns: Turns after which the episode is truncated; None for no limit.
         expert: True (or an expert's name) puts what the expert would answer now into
             `info["expert_action"]`, written in `action_format`.
@@ -127,6 +130,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         self._task: Task | None = None
         self._turns = 0
         self._live = False
+        self._calls: tuple[ToolCall, ...] = ()
         self._frame: Frame | None = None
 
     # What a subclass implements.
@@ -178,6 +182,11 @@ class AgentEnv(gymnasium.Env[Observation, str]):
             )
         return self._task
 
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls read from the last action."""
+        return self._calls
+
     @final
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -186,8 +195,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
         Args:
             seed: Seeds the environment's generator, as Gymnasium does; the task is drawn from it
-                unless
-                `options` picks one.
+                unless `options` picks one. Picking the task that the seed draws changes nothing
+                else.
             options: "task" picks the task: its index, its id, or a `Task`. Other keys are the
                 environment's.
 
@@ -196,16 +205,21 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
         Raises:
             UnknownNameError: If there is no such task.
+            UsageError: If the task is out of range or is none of these.
             InfraError: If a resource could not be had.
+            EnvError: If the world is over before its first turn.
         """
         super().reset(seed=seed)
         given = dict(options or {})
         self._live = False
         self._turns = 0
         self._task = self._pick(given.pop("task", None))
-        self._frame = self._begin(self._task, given)
+        frame = self._begin(self._task, given)
+        if frame.ended or frame.limit is not None:
+            raise EnvError(f"{type(self).__name__} ended task {self._task.id!r} at its reset.")
+        self._frame = frame
         self._live = True
-        return self._observation(self._frame), self._info(self._frame)
+        return self._observation(frame), self._info(frame)
 
     @final
     def step(self, action: str) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -231,9 +245,11 @@ class AgentEnv(gymnasium.Env[Observation, str]):
             raise UsageError(
                 f"An action is a str, what the model wrote; got {type(action).__name__}."
             )
+        self._live = False  # a world that raises is in no state to go on from
         self._turns += 1
         parsed = self._parse(action)
-        frame = self._rejected(parsed.error) if parsed.error else self._act(parsed.calls)
+        self._calls = parsed.calls
+        frame = self._act(parsed.calls) if parsed.error is None else self._rejected(parsed.error)
         self._frame = frame
         truncated = not frame.ended and (frame.limit is not None or self._turns == self.max_turns)
         self._live = not (frame.ended or truncated)
@@ -258,12 +274,19 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
     # How the contract is kept.
 
-    def _pick(self, choice: int | str | Task | None) -> Task:
+    def _pick(self, choice: object) -> Task:
+        # Drawn even when it isn't needed: the generator is then in the same state either way, and
+        # the same seed and task are the same episode.
+        drawn = int(self.np_random.integers(len(self.tasks)))
+        if choice is None:
+            return self.tasks[drawn]
         if isinstance(choice, Task):
             return choice
-        if choice is None:
-            return self.tasks[int(self.np_random.integers(len(self.tasks)))]
-        index = self.tasks.find(choice) if isinstance(choice, str) else int(choice)
+        if isinstance(choice, str):
+            return self.tasks[self.tasks.find(choice)]
+        if isinstance(choice, bool) or not isinstance(choice, int | np.integer):
+            raise UsageError(f"A task is picked by index, id or Task; got {choice!r}.")
+        index = int(choice)
         if not 0 <= index < len(self.tasks):
             raise UsageError(
                 f"Task index {index} is out of range: there are {len(self.tasks)} tasks."
@@ -278,16 +301,17 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         return parsed
 
     def _rejected(self, error: str) -> Frame:
-        # The world did not move, so what it showed last (figures, lists, image) still holds.
+        # The world did not move, so what it showed last (figures, lists, image) still holds. It is
+        # copied, since callers keep the observations and infos they were given.
         last = self._frame
         assert last is not None
         return Frame(
             text=error,
             success=last.success,
-            image=last.image,
+            image=None if last.image is None else last.image.copy(),
             action_error=error,
             metrics=last.metrics,
-            info=last.info,
+            info=deepcopy(dict(last.info)),
         )
 
     def _observation(self, frame: Frame) -> Observation:
@@ -297,16 +321,15 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
     def _info(self, frame: Frame) -> dict[str, Any]:
         info: dict[str, Any] = {
+            **frame.info,
             "success": frame.success,
             "action_error": frame.action_error,
             "metrics": dict(frame.metrics),
             "turn": self._turns,
             "stop_reason": None,
-            **frame.info,
         }
         if self.expert is not None:
-            over = frame.ended or frame.limit is not None
-            advice = None if over else self._expert(self.expert)
+            advice = self._expert(self.expert) if self._live else None
             info["expert_action"] = (
                 None if advice is None else self.action_format.render(advice, self.tools)
             )
