@@ -6,7 +6,10 @@ point is called by its id, so `import agentgym` registers every installed enviro
 Gymnasium, and `agentgym.make(ID)` and `gymnasium.make(ID)` are one thing.
 """
 
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
@@ -16,12 +19,13 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.envs.registration import registry as gymnasium_registry
 
 from agentgym.env import AgentEnv
-from agentgym.errors import AgentGymError, MissingDependencyError, UnknownNameError, UsageError
+from agentgym.errors import MissingDependencyError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from agentgym.vector import AgentVectorEnv
 
 ENV_GROUP = "agentgym.envs"
+_ID = re.compile(r"[\w.:-]+/[\w.:-]+-v\d+")
 _ours: set[str] = set()
 
 
@@ -39,7 +43,7 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
     Raises:
         UsageError: If the id is malformed or taken.
     """
-    if "/" not in env_id or "-v" not in env_id:
+    if not _ID.fullmatch(env_id):
         raise UsageError(f"An id has the form namespace/Name-vN, got {env_id!r}")
     if env_id in gymnasium_registry:
         raise UsageError(f"{env_id} is registered already; a change in behaviour is a new version")
@@ -57,10 +61,19 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
 
 
 def register_installed() -> None:
-    """Register every environment that an installed package offers. Called by `import agentgym`."""
+    """Register every environment that an installed package offers. Called by `import agentgym`.
+
+    A package whose id is malformed is passed over with a warning: it must not keep everybody else
+    from importing agentgym.
+    """
     for point in entry_points(group=ENV_GROUP):
-        if point.name not in gymnasium_registry:
+        if point.name in gymnasium_registry:
+            continue
+        try:
             register(point.name, point.value)
+        except UsageError as fault:
+            owner = point.dist.name if point.dist else point.value
+            warnings.warn(f"Not registered, from {owner}: {fault}", stacklevel=2)
 
 
 def list_envs() -> list[str]:
@@ -79,24 +92,33 @@ def env_spec(env_id: str) -> EnvSpec:
     return gymnasium_registry[env_id]
 
 
-def make(env_id: str, **kwargs: Any) -> AgentEnv:
+def make(
+    env_id: str, *, wrappers: Sequence[Callable[[Any], gymnasium.Env[Any, Any]]] = (), **kwargs: Any
+) -> AgentEnv:
     """Make an environment.
 
     Args:
         env_id: Such as "agentgym/ALFWorld-v0"; `list_envs()` has them all.
+        wrappers: Put around it, the first innermost: `partial(TurnLimit, max_turns=20)` and the
+            like, which pickle, so that workers in other processes can take them.
         **kwargs: The environment's options; its docs page lists them.
 
     Raises:
         UnknownNameError: If there is no such environment.
         UsageError: If it does not take these options.
+        MissingDependencyError: If it needs an extra that isn't installed.
     """
     env_spec(env_id)
     try:
-        return cast("AgentEnv", gymnasium.make(env_id, **kwargs))
+        with _missing_extras_named():
+            env: gymnasium.Env[Any, Any] = gymnasium.make(env_id, **kwargs)
     except TypeError as fault:
         if "unexpected keyword argument" in str(fault):
             raise UsageError(f"{env_id}: {fault}".replace("__init__() ", "")) from fault
         raise
+    for wrapper in wrappers:
+        env = wrapper(env)
+    return cast("AgentEnv", env)
 
 
 def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> "AgentVectorEnv":
@@ -139,15 +161,19 @@ class Catalogue:
         points = _points(self.group)
         if name not in points:
             raise UnknownNameError(self.kind, name, points)
-        try:
+        with _missing_extras_named():
             return points[name].load()
-        except AgentGymError:
+
+
+@contextmanager
+def _missing_extras_named() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as fault:
+        missing = (fault.name or "").partition(".")[0]
+        if missing not in _EXTRAS:
             raise
-        except ModuleNotFoundError as fault:
-            missing = (fault.name or "").partition(".")[0]
-            if missing in _EXTRAS:
-                raise MissingDependencyError(missing, _EXTRAS[missing]) from fault
-            raise
+        raise MissingDependencyError(missing, _EXTRAS[missing]) from fault
 
 
 # Which extra brings a package that our own parts import lazily.
