@@ -86,6 +86,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         max_turns: Turns after which the episode is truncated; None for no limit.
         expert: True (or an expert's name) puts what the expert would answer now into
             `info["expert_action"]`, written in `action_format`.
+        instructions: Replaces the system prompt; "" for none.
         render_mode: "ansi" for text; "rgb_array" where the environment is visual.
         image_shape: (height, width) of the observation's image, for visual environments.
 
@@ -111,6 +112,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         action_format: str | ActionFormat = "plain",
         max_turns: int | None = None,
         expert: bool | str = False,
+        instructions: str | None = None,
         render_mode: str | None = None,
         image_shape: tuple[int, int] | None = None,
     ) -> None:
@@ -122,11 +124,13 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         self.action_format = _format(action_format)
         self.max_turns = max_turns
         self.render_mode = render_mode
+        self._instructions = instructions
         self.expert = self._expert_name(expert)
         self.observation_space = cast(
             "gymnasium.Space[Observation]", observation_space(image_shape)
         )
         self.action_space = Unicode()
+        self.calls: tuple[ToolCall, ...] = ()
         self._task: Task | None = None
         self._turns = 0
         self._live = False
@@ -166,6 +170,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
     @property
     def instructions(self) -> str:
         """The system prompt: what this world is, and how to write an action."""
+        if self._instructions is not None:
+            return self._instructions
         rules = self.action_format.instructions(self.tools)
         return f"{self.description}\n\n{rules}" if self.description else rules
 
@@ -213,6 +219,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         given = dict(options or {})
         self._live = False
         self._turns = 0
+        self.calls = ()
         self._task = self._pick(given.pop("task", None))
         frame = self._begin(self._task, given)
         if frame.ended or frame.limit is not None:
