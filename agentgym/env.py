@@ -130,11 +130,9 @@ class AgentEnv(gymnasium.Env[Observation, str]):
             "gymnasium.Space[Observation]", observation_space(image_shape)
         )
         self.action_space = Unicode()
-        self.calls: tuple[ToolCall, ...] = ()
         self._task: Task | None = None
         self._turns = 0
         self._live = False
-        self._calls: tuple[ToolCall, ...] = ()
         self._frame: Frame | None = None
 
     # What a subclass implements.
@@ -188,11 +186,6 @@ class AgentEnv(gymnasium.Env[Observation, str]):
             )
         return self._task
 
-    @property
-    def calls(self) -> tuple[ToolCall, ...]:
-        """The tool calls read from the last action."""
-        return self._calls
-
     @final
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -219,7 +212,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         given = dict(options or {})
         self._live = False
         self._turns = 0
-        self.calls = ()
+        self._calls = ()
         self._task = self._pick(given.pop("task", None))
         frame = self._begin(self._task, given)
         if frame.ended or frame.limit is not None:
@@ -255,7 +248,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         self._live = False  # a world that raises is in no state to go on from
         self._turns += 1
         parsed = self._parse(action)
-        self._calls = parsed.calls
+        self.calls = parsed.calls
         frame = self._act(parsed.calls) if parsed.error is None else self._rejected(parsed.error)
         self._frame = frame
         truncated = not frame.ended and (frame.limit is not None or self._turns == self.max_turns)
