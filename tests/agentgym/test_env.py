@@ -84,6 +84,7 @@ def test_one_action_a_turn_unless_the_world_takes_more() -> None:
     env = agentgym.make(toy_envs.COUNTER, action_format="tags")
     env.reset(seed=0)
     *_, info = env.step("<add>1</add><add>1</add>")
+    assert [call.name for call in env.calls] == ["add", "add"]
     assert info["action_error"] == "One action per turn, please: you wrote 2."
 
 
@@ -129,6 +130,7 @@ def test_an_action_is_a_string(env: AgentEnv, action: Any) -> None:
 def test_a_task_is_picked_by_index_id_or_itself(env: AgentEnv, choice: Any) -> None:
     observation, _ = env.reset(seed=0, options={"task": choice})
     assert env.task.id == "goal-4"
+    assert env.calls == ()
     assert observation["text"].startswith("Reach 4.")
 
 
