@@ -90,6 +90,11 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         render_mode: "ansi" for text; "rgb_array" where the environment is visual.
         image_shape: (height, width) of the observation's image, for visual environments.
 
+    Attributes:
+        tools: What the model may call.
+        tasks: What an episode may be about.
+        calls: The tool calls read from the last action, also those that were rejected.
+
     Raises:
         UsageError: If an argument is not one of the above.
     """
@@ -130,6 +135,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
             "gymnasium.Space[Observation]", observation_space(image_shape)
         )
         self.action_space = Unicode()
+        self.calls: tuple[ToolCall, ...] = ()
         self._task: Task | None = None
         self._turns = 0
         self._live = False
@@ -212,7 +218,7 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         given = dict(options or {})
         self._live = False
         self._turns = 0
-        self._calls = ()
+        self.calls = ()
         self._task = self._pick(given.pop("task", None))
         frame = self._begin(self._task, given)
         if frame.ended or frame.limit is not None:
