@@ -8,7 +8,7 @@ Gymnasium, and `agentgym.make(ID)` and `gymnasium.make(ID)` are one thing.
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -166,7 +166,7 @@ class Catalogue:
 
 
 @contextmanager
-def _missing_extras_named() -> Iterator[None]:
+def _missing_extras_named() -> Generator[None]:
     try:
         yield
     except ModuleNotFoundError as fault:
