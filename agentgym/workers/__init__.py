@@ -1,1 +1,66 @@
-"""Placeholder."""
+"""Where environments live during a rollout: on threads, or in processes of their own.
+
+`make_worker` puts an environment into the kind of worker that it asks for, or into the one that
+you ask for; all kinds are one `Worker` to their callers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gymnasium.envs.registration import load_env_creator
+
+from agentgym import registry
+from agentgym.env import WorkerKind
+from agentgym.workers._pending import Pending
+from agentgym.workers.base import Briefing, EnvSource, Reset, Stage, Step, Worker
+from agentgym.workers.process import process_worker
+from agentgym.workers.thread import shared_worker, thread_worker
+
+__all__ = [
+    "make_worker",
+    "worker_kind",
+    "Worker",
+    "Pending",
+    "Reset",
+    "Step",
+    "Briefing",
+    "Stage",
+    "EnvSource",
+]
+
+_MAKERS = {
+    WorkerKind.SHARED: shared_worker,
+    WorkerKind.THREAD: thread_worker,
+    WorkerKind.PROCESS: process_worker,
+}
+
+
+def make_worker(
+    kind: WorkerKind | str | None, source: EnvSource, kwargs: Mapping[str, Any] | None = None
+) -> Worker:
+    """Return a worker for an environment; the environment itself is made by its first call.
+
+    Args:
+        kind: Where the environment is to live; None for where it asks to.
+        source: Its id, or what makes one.
+        kwargs: Arguments for making it.
+
+    Raises:
+        UsageError: If there is no such environment, or it can't live there.
+    """
+    chosen = worker_kind(source) if kind is None else WorkerKind(kind)
+    if isinstance(source, str):
+        registry.env_spec(source)
+    return _MAKERS[chosen](source, dict(kwargs or {}))
+
+
+def worker_kind(source: EnvSource) -> WorkerKind:
+    """Return where an environment asks to live; a foreign one gets a thread of its own.
+
+    Args:
+        source: Its id, or what makes one.
+    """
+    made_by: Any = registry.env_spec(source).entry_point if isinstance(source, str) else source
+    if isinstance(made_by, str):
+        made_by = load_env_creator(made_by)
+    return getattr(made_by, "worker", WorkerKind.THREAD)
