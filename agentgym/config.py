@@ -59,9 +59,19 @@ def load(
     merged = merge(_defaults(config_class), base or {})
     for file in files:
         merged = merge(merged, read_yaml(file))
+    return validate(config_class, merge(merged, parse_overrides(overrides)))
+
+
+def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the nested mapping that `a.b=value` texts stand for; later ones win.
+
+    Raises:
+        ConfigError: If one has another form.
+    """
+    merged: dict[str, Any] = {}
     for override in overrides:
         merged = merge(merged, _override(override))
-    return validate(config_class, merged)
+    return merged
 
 
 def validate(config_class: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
