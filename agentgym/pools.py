@@ -1,0 +1,418 @@
+"""`Pool`: resources that are dear to start (browsers, phones, sandboxes, workers), lent one by one.
+
+A pool is told how to make, check and close a member. It makes members when they are asked for, up
+to its size, keeps some ready if told to (`spares`), checks one before lending it again, and retries
+with back-off on a fresh one when making fails. A member that failed under its borrower is poisoned:
+it is closed, or put into quarantine and lent again only once it is healthy (a phone can't be made
+anew). Nothing waits without a limit, and the limit's error names the pool and the stage. A pool
+belongs to one event loop.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import Field
+
+from agentgym.backoff import Backoff
+from agentgym.config import Config
+from agentgym.errors import InfraError, TimeLimitError, UsageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+_log = logging.getLogger(__name__)
+
+
+class PoolConfig(Config):
+    """How a pool keeps its members.
+
+    Attributes:
+        size: Most members at a time.
+        spares: Members made ahead of being asked for, within `size`.
+        lease_seconds: Longest wait for a member, making it included.
+        create_seconds: Longest time that making one may take.
+        check_seconds: Longest time that checking one may take.
+        close_seconds: Longest time that closing one may take.
+        check_after: A member that has lain idle for less than this is lent unchecked, in seconds.
+        attempts: How often making a member is tried before the borrower is told.
+        backoff: The delays between these.
+        uses: Loans after which a member is replaced (browsers leak); None for never.
+        quarantine: Seconds that a poisoned member rests before it is checked and lent again; None
+            to close it at once.
+    """
+
+    size: int = Field(8, ge=1)
+    spares: int = Field(0, ge=0)
+    lease_seconds: float = Field(600.0, gt=0)
+    create_seconds: float = Field(120.0, gt=0)
+    check_seconds: float = Field(10.0, gt=0)
+    close_seconds: float = Field(30.0, gt=0)
+    check_after: float = Field(0.0, ge=0)
+    attempts: int = Field(3, ge=1)
+    backoff: Backoff = Backoff()
+    uses: int | None = Field(None, ge=1)
+    quarantine: float | None = Field(None, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """A pool's members, counted.
+
+    Attributes:
+        lent: With borrowers.
+        idle: Ready to be lent.
+        resting: In quarantine.
+        pending: Being made, checked or closed.
+        made: Made so far.
+        failed: Failures to make one so far.
+        poisoned: Poisoned by a borrower or found unhealthy so far.
+    """
+
+    lent: int
+    idle: int
+    resting: int
+    pending: int
+    made: int
+    failed: int
+    poisoned: int
+
+
+@dataclass(slots=True, eq=False)
+class _Slot(Generic[T]):
+    member: T
+    uses: int = 0
+    idle_since: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Lease(Generic[T]):
+    """A member on loan.
+
+    Attributes:
+        member: The member.
+        poison: Set it to say why the member must not be lent to others as it is.
+    """
+
+    member: T
+    poison: str | None = None
+
+
+class Pool(Generic[T]):
+    """Members that are made, checked, lent and closed.
+
+    Args:
+        name: What the members are, for messages.
+        create: Makes a member.
+        close: Closes one.
+        healthy: Says whether one can be lent again; None where there is nothing to check.
+        config: How members are kept.
+        seed: Seeds the back-off's jitter.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        create: Callable[[], Awaitable[T]],
+        close: Callable[[T], Awaitable[None]],
+        healthy: Callable[[T], Awaitable[bool]] | None = None,
+        config: PoolConfig | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        self.config = config or PoolConfig()
+        self._create, self._close_member, self._healthy = create, close, healthy
+        if self.config.quarantine is not None and healthy is None:
+            raise UsageError(f"{name}: a quarantine needs a health check to end it.")
+        self._rng = random.Random(seed)
+        self._idle: list[_Slot[T]] = []
+        self._lent: dict[int, _Slot[T]] = {}
+        self._resting: list[_Slot[T]] = []
+        self._alive = 0
+        # A waiter gets a member, or None: the right to make one.
+        self._waiters: deque[asyncio.Future[_Slot[T] | None]] = deque()
+        self._warming = 0
+        self._closing: set[asyncio.Task[Any]] = set()
+        self._making: set[asyncio.Task[Any]] = set()
+        self._empty = asyncio.Event()
+        self._closed = False
+        self._made = self._failed = self._poisoned = 0
+
+    async def __aenter__(self) -> Self:
+        self._warm()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def status(self) -> PoolStatus:
+        """The members, counted."""
+        seen = len(self._lent) + len(self._idle) + len(self._resting)
+        return PoolStatus(
+            lent=len(self._lent),
+            idle=len(self._idle),
+            resting=len(self._resting),
+            pending=self._alive - seen,
+            made=self._made,
+            failed=self._failed,
+            poisoned=self._poisoned,
+        )
+
+    @asynccontextmanager
+    async def lease(self, seconds: float | None = None) -> AsyncGenerator[Lease[T]]:
+        """Lend a member for the length of a block; an error in the block poisons the member.
+
+        Args:
+            seconds: Longest wait; the configured one if None.
+
+        Raises:
+            InfraError: If no member could be made; `TimeLimitError` past the limit.
+        """
+        lease = Lease(await self.acquire(seconds))
+        try:
+            yield lease
+        except BaseException as fault:
+            lease.poison = lease.poison or f"{type(fault).__name__}: {fault}"
+            raise
+        finally:
+            self.release(lease.member, poison=lease.poison)
+
+    async def acquire(self, seconds: float | None = None) -> T:
+        """Borrow a member, which is then given back with `release`.
+
+        Args:
+            seconds: Longest wait; the configured one if None.
+
+        Raises:
+            InfraError: If no member could be made; `TimeLimitError` past the limit.
+        """
+        limit = self.config.lease_seconds if seconds is None else seconds
+        try:
+            async with asyncio.timeout(limit):
+                slot = await self._next()
+        except TimeoutError:
+            raise TimeLimitError("lease", self.name, limit) from None
+        if self._closed:
+            await self._retire(slot)
+            raise InfraError(f"{self.name} was closed while this waited.")
+        slot.uses += 1
+        self._lent[id(slot.member)] = slot
+        self._warm()
+        return slot.member
+
+    def release(self, member: T, *, poison: str | None = None) -> None:
+        """Give a member back.
+
+        Args:
+            member: What `acquire` gave.
+            poison: Why it must not be lent to others as it is; None if it is well.
+
+        Raises:
+            UsageError: If the member is not on loan.
+        """
+        slot = self._lent.pop(id(member), None)
+        if slot is None:
+            if self._closed:
+                return
+            raise UsageError(f"{self.name}: what was given back is not on loan.")
+        if self._closed:
+            return
+        if poison is not None:
+            self._poisoned += 1
+            _log.info("%s: a member was poisoned: %s", self.name, poison)
+            if self.config.quarantine is None:
+                self._spawn(self._retire(slot), self._closing)
+            else:
+                self._resting.append(slot)
+                self._spawn(self._rest(slot, self.config.quarantine), self._making)
+        elif self.config.uses is not None and slot.uses >= self.config.uses:
+            self._spawn(self._retire(slot), self._closing)
+        else:
+            self._offer(slot)
+
+    async def close(self) -> None:
+        """Close every member, lent ones too, within the time that closing one may take."""
+        if self._closed:
+            return
+        self._closed = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(InfraError(f"{self.name} was closed while this waited."))
+        self._waiters.clear()
+        slots = [*self._idle, *self._lent.values(), *self._resting]
+        self._idle.clear()
+        self._lent.clear()
+        self._resting.clear()
+        making, closing = list(self._making), list(self._closing)
+        for task in making:
+            task.cancel()
+        retiring = [self._retire(slot) for slot in slots]
+        await asyncio.gather(*making, *closing, *retiring, return_exceptions=True)
+        # What is on its way to a borrower is closed where it arrives.
+        if self._alive:
+            self._empty.clear()
+            limit = self.config.close_seconds
+            try:
+                async with asyncio.timeout(limit):
+                    await self._empty.wait()
+            except TimeoutError:
+                _log.warning(
+                    "%s: %d members were not closed in %g s", self.name, self._alive, limit
+                )
+
+    # How a borrower gets a member.
+
+    async def _next(self) -> _Slot[T]:
+        while True:
+            if self._closed:
+                raise InfraError(f"{self.name} is closed.")
+            slot: _Slot[T] | None = None
+            if self._idle:
+                slot = self._idle.pop()  # the one used last is the warmest
+            elif self._alive < self.config.size:
+                self._alive += 1
+            else:
+                slot = await self._wait()
+            if slot is None:
+                try:
+                    return await self._make()
+                except BaseException:
+                    self._free()
+                    raise
+            if await self._fit(slot):
+                return slot
+            self._poisoned += 1
+            self._spawn(self._retire(slot), self._closing)
+
+    async def _wait(self) -> _Slot[T] | None:
+        waiter: asyncio.Future[_Slot[T] | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # It was served in the moment it gave up: the next in line gets it.
+                slot = waiter.result()
+                self._free() if slot is None else self._offer(slot)
+            raise
+        finally:
+            with suppress(ValueError):
+                self._waiters.remove(waiter)
+
+    async def _fit(self, slot: _Slot[T]) -> bool:
+        idle = time.monotonic() - slot.idle_since
+        if self._healthy is None or idle < self.config.check_after:
+            return True
+        try:
+            async with asyncio.timeout(self.config.check_seconds):
+                return await self._healthy(slot.member)
+        except asyncio.CancelledError:
+            self._offer(slot)
+            raise
+        except Exception as fault:
+            _log.info("%s: a member failed its check: %r", self.name, fault)
+            return False
+
+    async def _make(self) -> _Slot[T]:
+        limit = self.config.create_seconds
+        for attempt in itertools.count(1):
+            try:
+                async with asyncio.timeout(limit):
+                    member = await self._create()
+            except (InfraError, OSError) as fault:
+                self._failed += 1
+                late = isinstance(fault, TimeoutError)
+                failure = TimeLimitError("create", self.name, limit) if late else fault
+                _log.info("%s: attempt %d failed: %s", self.name, attempt, failure)
+                if attempt == self.config.attempts:
+                    raise InfraError(
+                        f"{self.name}: none could be made in {attempt} attempts; the last failed "
+                        f"with: {failure}"
+                    ) from fault
+                await asyncio.sleep(self.config.backoff.seconds(attempt, self._rng))
+            else:
+                break
+        self._made += 1
+        return _Slot(member)
+
+    # Where members go.
+
+    def _offer(self, slot: _Slot[T]) -> None:
+        """Hand a member to the first in line, or keep it."""
+        if self._closed:
+            self._spawn(self._retire(slot), self._closing)
+            return
+        slot.idle_since = time.monotonic()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(slot)
+                return
+        self._idle.append(slot)
+
+    def _free(self) -> None:
+        """Hand the right to make a member to the first in line, or give it up."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._alive -= 1
+        if not self._alive:
+            self._empty.set()
+
+    async def _retire(self, slot: _Slot[T]) -> None:
+        limit = self.config.close_seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._close_member(slot.member)
+        except Exception as fault:
+            late = isinstance(fault, TimeoutError)
+            failure = TimeLimitError("close", self.name, limit) if late else fault
+            _log.warning("%s: a member could not be closed: %s", self.name, failure)
+        finally:
+            self._free()
+            if not self._closed:
+                self._warm()
+
+    async def _rest(self, slot: _Slot[T], seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._resting.remove(slot)
+        slot.idle_since = -float("inf")  # never lent unchecked
+        if await self._fit(slot):
+            self._offer(slot)
+        else:
+            await self._retire(slot)
+
+    def _warm(self) -> None:
+        while (
+            len(self._idle) + self._warming < self.config.spares and self._alive < self.config.size
+        ):
+            self._alive += 1
+            self._warming += 1
+            self._spawn(self._make(), self._making).add_done_callback(self._spare_made)
+
+    def _spare_made(self, task: asyncio.Task[_Slot[T]]) -> None:
+        self._warming -= 1
+        if task.cancelled():
+            self._free()
+        elif (fault := task.exception()) is not None:
+            # A borrower will meet the same failure and be told.
+            _log.warning("%s: no spare could be made: %s", self.name, fault)
+            self._free()
+        else:
+            self._offer(task.result())
+
+    def _spawn(self, work: Coroutine[Any, Any, R], kept: set[asyncio.Task[Any]]) -> asyncio.Task[R]:
+        task = asyncio.get_running_loop().create_task(work)
+        kept.add(task)
+        task.add_done_callback(kept.discard)
+        return task
