@@ -1,7 +1,7 @@
 """`examine`: what this machine has, what is missing, and what each missing part would be for.
 
-Nothing is required but the core install: a missing part is a finding with a remedy. What would make
-everything else pointless, such as a Python that is too old, is a failure.
+Nothing is required but the core install: a missing part is a finding with a remedy. What is there
+and doesn't work is broken, and `agentgym doctor` then exits with 1.
 """
 
 import os
@@ -80,11 +80,7 @@ def examine() -> list[Finding]:
 
 
 def _python() -> Iterable[Finding]:
-    current = platform.python_version()
-    if sys.version_info < (3, 11):
-        yield Finding("python", Status.BROKEN, current, "install Python 3.11 or newer")
-    else:
-        yield Finding("python", Status.OK, current)
+    yield Finding("python", Status.OK, f"{platform.python_version()} at {sys.executable}")
     yield Finding("agentgym-suite", Status.OK, version("agentgym-suite"))
 
 
@@ -107,7 +103,7 @@ def _parts() -> Iterable[Finding]:
     yield Finding("environments", Status.OK, f"{len(list_envs())} ({ENV_GROUP})")
     for catalogue in (trainers, policies, tools, sandboxes):
         names = catalogue.names()
-        yield Finding(f"{catalogue.kind}s", Status.OK, ", ".join(names) or "none")
+        yield Finding(catalogue.group.rpartition(".")[2], Status.OK, ", ".join(names) or "none")
 
 
 def _packages() -> Iterable[Finding]:
