@@ -33,7 +33,7 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
     """Register an environment, for this process, under an id such as "acme/Garden-v0".
 
     A package does the same for good with an entry point in the group `agentgym.envs`, named by the
-    id.
+    id. Registering the same thing again does nothing, so that a module may do it when imported.
 
     Args:
         env_id: Namespace, name and version.
@@ -45,7 +45,11 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
     """
     if not _ID.fullmatch(env_id):
         raise UsageError(f"An id has the form namespace/Name-vN, got {env_id!r}")
-    if env_id in gymnasium_registry:
+    known = gymnasium_registry.get(env_id)
+    if known is not None and (known.entry_point, known.kwargs) == (entry_point, kwargs):
+        _ours.add(env_id)
+        return
+    if known is not None:
         raise UsageError(f"{env_id} is registered already; a change in behaviour is a new version")
     # AgentEnv keeps Gymnasium's order rules itself, and tells a model's mistakes from a caller's;
     # the passive checks would hide `tools`, `task` and `instructions` behind a wrapper. `agentgym

@@ -35,7 +35,10 @@ def test_a_malformed_id_is_refused(env_id: str) -> None:
 
 def test_an_id_is_taken_once() -> None:
     with pytest.raises(UsageError, match="registered already"):
-        agentgym.register(toy_envs.COUNTER, "toy_envs:Counter")
+        agentgym.register(toy_envs.COUNTER, "toy_envs:Moody")
+    with pytest.raises(UsageError, match="registered already"):
+        agentgym.register(toy_envs.COUNTER, "toy_envs:Counter", visual=True)
+    agentgym.register(toy_envs.COUNTER, "toy_envs:Counter")  # the same again
 
 
 def test_unknown_ids_and_options_are_named() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from agentgym.actions import ParsedAction
 from agentgym.env import AgentEnv, Frame, WorkerKind
 from agentgym.errors import InfraError
-from agentgym.registry import list_envs, register
+from agentgym.registry import register
 from agentgym.task import Task, TaskList
 from agentgym.tool import ToolCall, ToolSpec
 
@@ -120,6 +120,5 @@ class Moody(AgentEnv):
         return Frame(text, reward=float(ended), ended=ended, success=ended, info=info)
 
 
-for _id, _entry in ((COUNTER, "toy_envs:Counter"), (MOODY, "toy_envs:Moody")):
-    if _id not in list_envs():
-        register(_id, _entry)
+register(COUNTER, "toy_envs:Counter")
+register(MOODY, "toy_envs:Moody")
