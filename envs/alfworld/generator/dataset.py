@@ -9,6 +9,7 @@ there.
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from agentgym.envs.alfworld.generator.difficulty import Difficulty
 from agentgym.envs.alfworld.generator.game import (
@@ -24,7 +25,7 @@ from agentgym.envs.alfworld.generator.scenes import Split
 _LAYOUT = "json_2.1.1"
 
 
-def traj_data(game: GeneratedGame) -> dict[str, object]:
+def traj_data(game: GeneratedGame) -> dict[str, Any]:
     """Return what ALFWorld keeps about a game beside it, as far as a text game has it."""
     look = game.goal.task_type is TaskType.LOOK
     return {

@@ -64,48 +64,37 @@ def furnish(scene: Scene, goal: Goal, difficulty: Difficulty, dice: Dice) -> Wor
         dice: Decides what the arguments leave open.
     """
     room = _Room(scene, goal, dice)
-    placed = [
-        (goal.object_kind, room.place(goal.object_kind)) for _ in range(goal.task_type.needed)
-    ]
+    for _ in range(goal.task_type.needed):
+        room.put(goal.object_kind)
     if goal.task_type is TaskType.LOOK:
-        placed.append((goal.place_kind, room.place(goal.place_kind)))
-    required = [slot for _, slot in placed if slot is not None]
-    required += [room.any_of(kind) for kind in _needed_kinds(goal)]
-    room.keep(required, difficulty.receptacles)
-
-    limit = difficulty.objects
-    for kind in dice.shuffled(_others(scene, placed, dice)):
-        if limit is not None and len(placed) >= limit:
+        room.put(goal.place_kind)
+    room.close_some([room.any_of(kind) for kind in _needed_kinds(goal)], difficulty.receptacles)
+    for kind in dice.shuffled(_others(scene, room.count, dice)):
+        if difficulty.objects is not None and len(room.placed) >= difficulty.objects:
             break
-        slot = room.place(kind)
-        if slot is not None:
-            placed.append((kind, slot))
+        room.put(kind)
 
     receptacles = _name_receptacles(scene, room.open)
-    counts = Counter(kind for kind, _ in placed)
     seen: Counter[str] = Counter()
     items: list[Item] = []
-    for kind, slot in placed:
-        assert slot is not None  # required ones have a place by construction, others were dropped
-        seen[kind] += 1
-        number = counts[kind] - seen[kind] + 1
-        item = Item(
-            f"{kind}_bar_{seen[kind]:02d}", f"{kind.lower()} {number}", kind, receptacles[slot]
-        )
-        items.append(item)
+    for put in room.placed:
+        seen[put.kind] += 1
+        name = f"{put.kind.lower()} {room.count[put.kind] - seen[put.kind] + 1}"
+        item_id = f"{put.kind}_bar_{seen[put.kind]:02d}"
+        items.append(Item(item_id, name, put.kind, receptacles[put.slot]))
     return World(scene.number, goal, tuple(receptacles.values()), tuple(items))
 
 
 def _needed_kinds(goal: Goal) -> tuple[str, ...]:
+    """Return the kinds of receptacles that the goal needs one of, wherever its objects lie."""
     if goal.task_type is TaskType.LOOK:
         return ()
     treatment = goal.task_type.treatment
     return (goal.place_kind, treatment.appliance) if treatment else (goal.place_kind,)
 
 
-def _others(scene: Scene, placed: Sequence[tuple[str, int | None]], dice: Dice) -> list[str]:
-    """Draw how many of each kind the room has, and return those that are not placed yet."""
-    already = Counter(kind for kind, _ in placed)
+def _others(scene: Scene, already: Counter[str], dice: Dice) -> list[str]:
+    """Draw how many of each kind the room has; return a kind for each that is not there already."""
     return [
         row.kind
         for row in scene.stock
@@ -113,8 +102,20 @@ def _others(scene: Scene, placed: Sequence[tuple[str, int | None]], dice: Dice) 
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Put:
+    kind: str
+    slot: int
+
+
 class _Room:
-    """The slots of a scene (indices into its furniture) and how much space each has left."""
+    """The slots of a scene (indices into its furniture), their space and what is put there.
+
+    Attributes:
+        open: The slots that the game has, in the scene's order.
+        placed: What was put where, in that order.
+        count: How many of each kind were put.
+    """
 
     def __init__(self, scene: Scene, goal: Goal, dice: Dice) -> None:
         self._kinds = [item.kind for item in scene.furniture]
@@ -122,21 +123,24 @@ class _Room:
         self._goal = goal
         self._dice = dice
         self.open = list(range(len(self._kinds)))
+        self.placed: list[_Put] = []
+        self.count: Counter[str] = Counter()
 
     def any_of(self, kind: str) -> int:
         """Return one of the slots of a kind."""
         return self._dice.pick([slot for slot in self.open if self._kinds[slot] == kind])
 
-    def keep(self, required: Sequence[int], most: int | None) -> None:
-        """Close all but the required slots and as many others as make up the number."""
-        kept = set(required)
-        if most is not None:
-            spare = self._dice.shuffled([slot for slot in self.open if slot not in kept])
-            kept.update(spare[: max(0, most - len(kept))])
-            self.open = sorted(kept)
+    def close_some(self, required: Sequence[int], most: int | None) -> None:
+        """Leave the required slots, those that hold something and others to make up the number."""
+        if most is None:
+            return
+        kept = {*required, *(put.slot for put in self.placed)}
+        spare = self._dice.shuffled([slot for slot in self.open if slot not in kept])
+        kept.update(spare[: max(0, most - len(kept))])
+        self.open = sorted(kept)
 
-    def place(self, kind: str) -> int | None:
-        """Put an object somewhere likely; return the slot, or None where no place is left."""
+    def put(self, kind: str) -> None:
+        """Put an object somewhere likely, or leave it out where no place is left for it."""
         weights = OBJECTS[kind].places
         avoid = self._goal.place_kind if kind == self._goal.object_kind else ""
         slots: dict[str, list[int]] = {}
@@ -145,12 +149,12 @@ class _Room:
             if self._space[slot] and place != avoid and weights.get(place, 0):
                 slots.setdefault(place, []).append(slot)
         if not slots:
-            return None
-        chosen = self._dice.pick(
-            slots[self._dice.weighted(list(slots), [weights[place] for place in slots])]
-        )
-        self._space[chosen] -= 1
-        return chosen
+            return
+        place = self._dice.weighted(list(slots), [weights[place] for place in slots])
+        slot = self._dice.pick(slots[place])
+        self._space[slot] -= 1
+        self.placed.append(_Put(kind, slot))
+        self.count[kind] += 1
 
 
 def _name_receptacles(scene: Scene, slots: Sequence[int]) -> dict[int, Receptacle]:
