@@ -8,7 +8,9 @@ corrected by truncated importance sampling. `as_published` takes both back.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
+from agentgym.config import merge
 from agentgym.trainers.advantages import (
     AdvantageConfig,
     AdvantageEstimator,
@@ -124,3 +126,17 @@ def as_published(settings: AlgorithmSettings) -> AlgorithmSettings:
             update={"lone_member": LoneMember.RAW, "whiten_over": WhitenOver.TOKENS}
         ),
     )
+
+
+def published(name: str, **changes: Any) -> dict[str, Any]:
+    """Return an algorithm's settings as released code has them, as values of a configuration.
+
+    Args:
+        name: The algorithm, as in `ALGORITHMS`.
+        **changes: Further differences, by section: `loss={"kl_coef": 0.04}`.
+    """
+    settings = as_published(ALGORITHMS[name])
+    values: dict[str, Any] = {"loss": settings.loss.model_dump()}
+    if settings.advantage is not None:
+        values["advantage"] = settings.advantage.model_dump()
+    return merge(values, changes)

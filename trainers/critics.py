@@ -1,0 +1,147 @@
+"""Critics that share the policy's trunk: a value head, and the learner that trains both.
+
+The value at a sampled token is that of the state it was sampled in, read off the hidden state one
+position earlier. A trajectory that a limit cut short has a state after its last turn as well;
+`final_values` reads its value off the last token of what the policy would have answered next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from agentgym.config import Config
+from agentgym.trainers.batch import TokenBatch
+from agentgym.trainers.forward import ForwardPass
+from agentgym.trainers.learner import Learner, MicroLoss, with_old
+from agentgym.trainers.losses import PolicyLossConfig, policy_loss
+from agentgym.trainers.value_loss import value_loss
+from agentgym.trajectory import TokenSequence, Trajectory
+
+
+class CriticConfig(Config):
+    """Settings of the value head and its loss."""
+
+    coef: float = Field(0.5, ge=0, description="weight of the value loss")
+    clip: float | None = Field(0.2, gt=0, description="how far a value may move; None: no limit")
+    warmup_updates: int = Field(
+        0, ge=0, description="updates that train the value head alone, before the policy"
+    )
+    per_turn: bool = Field(False, description="one value per turn, at its first token")
+
+
+class ValueHead(nn.Module):
+    """A linear value on the trunk's hidden states, in fp32; it starts at 0 everywhere."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return (…) values of (…, H) hidden states."""
+        return self.linear(hidden.to(self.linear.weight.dtype)).squeeze(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchValues:
+    """What the critic says before an update.
+
+    Attributes:
+        values_BT: Value of the state that each sampled token was sampled in; 0 elsewhere.
+        final_values_N: Value of the state after each trajectory's last turn, where a limit cut it
+            short; 0 elsewhere.
+    """
+
+    values_BT: Tensor
+    final_values_N: Tensor
+
+
+class ActorCriticLearner(Learner):
+    """A learner that trains the policy and a value head in one pass."""
+
+    def __init__(self, critic: CriticConfig, *args: Any, **kwargs: Any) -> None:
+        loaded = kwargs.get("loaded", args[0] if args else None)
+        head = ValueHead(loaded.model.config.get_text_config().hidden_size)
+        self.critic = critic
+        self.value_head = head.to(loaded.device)
+        super().__init__(*args, extra=self.value_head, **kwargs)
+
+    @torch.no_grad()
+    def values(self, batch: TokenBatch, trajectories: Sequence[Trajectory]) -> BatchValues:
+        """Return the critic's values of a batch, on the CPU."""
+        values_BT = torch.zeros(batch.shape)
+        for rows in self.micro_batches(batch):
+            part = batch.select(rows).to(self.loaded.device)
+            values = self._values(self.forward(part), part)
+            values_BT[rows, : part.shape[1]] = values.float().cpu()
+        return BatchValues(values_BT, self._final_values(trajectories))
+
+    def loss_of(self, part: TokenBatch, loss: PolicyLossConfig) -> MicroLoss:
+        """Return the policy's and the critic's loss of a micro-batch."""
+        forward = self.forward(part, entropy=self.wants_entropy(loss))
+        values_BT = self._values(forward, part)
+        part = with_old(part, forward)
+        values = value_loss(part, values_BT, clip=self.critic.clip)
+        policy = policy_loss(
+            loss, part, forward.tokens.logprobs_BT, entropy_BT=forward.tokens.entropy_BT
+        )
+        warming = self.updates < self.critic.warmup_updates
+        # The policy's term stays in the graph with weight 0, so that a warm-up logs what it would
+        # be.
+        total = (0.0 if warming else 1.0) * policy.loss + self.critic.coef * values.loss
+        sums = {
+            "critic/error": values.error,
+            "critic/squared_error": values.squared_error,
+            "critic/clip_fraction": values.clipped,
+        }
+        return MicroLoss(total, policy.metrics, sums)
+
+    def _values(self, forward: ForwardPass, part: TokenBatch) -> Tensor:
+        values_1P = self.value_head(forward.hidden_1PH)
+        # One position later: the value of a state stands at the token that is sampled in it.
+        shifted_1P = nn.functional.pad(values_1P[:, :-1], (1, 0))
+        return forward.packed.unpack(shifted_1P) * part.mask_BT
+
+    def _final_values(self, trajectories: Sequence[Trajectory]) -> Tensor:
+        """Value of each truncated trajectory's last state, from the prompt that would come next."""
+        values_N = torch.zeros(len(trajectories))
+        cut = [
+            i
+            for i, t in enumerate(trajectories)
+            if t.trainable and t.stop_reason.truncates and len(t.final_ids)
+        ]
+        if not cut:
+            return values_N
+        batch = TokenBatch.collate([_with_final(trajectories[i]) for i in cut], cut)
+        for rows in self.micro_batches(batch):
+            part = batch.select(rows).to(self.loaded.device)
+            values_BT = self._values(self.forward(part), part)
+            last_B = part.lengths_B - 1
+            picked_B = values_BT.gather(1, last_B[:, None]).squeeze(1)
+            values_N[batch.trajectory_B[rows]] = picked_B.float().cpu()
+        return values_N
+
+
+def _with_final(trajectory: Trajectory) -> TokenSequence:
+    """Return the last sequence with the next prompt, and one token more to hang its value on."""
+    last = trajectory.sequences()[-1]
+    ids = np.concatenate([last.ids, trajectory.final_ids, trajectory.final_ids[-1:]])
+    added = len(ids) - len(last)
+    mask = np.zeros(len(ids), np.bool_)
+    mask[-1] = True
+    turns = np.full(len(ids), -1, np.int32)
+    turns[-1] = len(trajectory.turns)
+    return replace(
+        last,
+        ids=ids,
+        mask=mask,
+        logprobs=np.zeros(len(ids), np.float32),
+        turns=turns,
+        versions=np.concatenate([last.versions, np.full(added, -1, np.int32)]),
+    )

@@ -1,0 +1,157 @@
+"""Loading the model that learns: any Hugging Face causal language model, by path or id.
+
+The same module object samples rollouts and takes gradient steps, so there are no weights to
+synchronise. Dropout is off: a policy whose log-probabilities depend on a coin is not the one that
+sampled.
+"""
+
+import copy
+import logging
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import logging as transformers_logging
+
+from agentgym.config import Config
+from agentgym.errors import ConfigError, DataError
+from agentgym.trainers.attention import VARLEN, register_varlen
+
+_log = logging.getLogger(__name__)
+
+
+class LoraConfig(Config):
+    """Low-rank adapters (arXiv 2106.09685) through peft; only they are trained."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+
+
+class ModelConfig(Config):
+    """Which model, and how it is held."""
+
+    path: str = Field(description="folder, or id on the Hugging Face hub")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: str = Field("auto", description="'auto' is the GPU where there is one")
+    attention: str = Field(VARLEN, description="agentgym_varlen, flash_attention_2, sdpa or eager")
+    gradient_checkpointing: bool = False
+    lora: LoraConfig | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model, its tokenizer, and where they live."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    device: torch.device
+
+    def reference(self) -> "Reference":
+        """Return the frozen policy that divergences are measured from: what the model is now."""
+        if hasattr(self.model, "disable_adapter"):
+            return Reference(self.model, adapters=True)
+        frozen = copy.deepcopy(self.model).eval().requires_grad_(False)
+        return Reference(frozen, adapters=False)
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face folder (adapters only, for a LoRA model)."""
+        # One bar per save, in the middle of a training log, tells nobody anything.
+        transformers_logging.disable_progress_bar()
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A frozen policy: a copy, or the base of a model with adapters."""
+
+    model: PreTrainedModel
+    adapters: bool
+
+    def active(self) -> AbstractContextManager[Any]:
+        """Return a context in which `model` is the reference."""
+        if not self.adapters:
+            return nullcontext()
+        return cast("AbstractContextManager[Any]", cast(Any, self.model).disable_adapter())
+
+
+def load_model(config: ModelConfig) -> LoadedModel:
+    """Load a model for training.
+
+    Raises:
+        DataError: If there is no model at `path`.
+        ConfigError: If the device or the attention can't be had.
+    """
+    transformers_logging.disable_progress_bar()
+    register_varlen()
+    device = _device(config.device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(config.path)
+        model = cast(
+            PreTrainedModel,
+            AutoModelForCausalLM.from_pretrained(
+                config.path,
+                dtype=getattr(torch, config.dtype),
+                attn_implementation=config.attention,
+            ),
+        )
+    except (OSError, ValueError) as fault:
+        first_line = str(fault).strip().splitlines()[0]
+        raise DataError(
+            f"{config.path} is no model that can be loaded: {first_line} "
+            "(`agentgym model tiny FOLDER` builds a small one)."
+        ) from fault
+    except ImportError as fault:
+        raise ConfigError(f"attention={config.attention!r} can't be had here: {fault}") from fault
+    disable_dropout(model)
+    if config.lora is not None:
+        model = _with_adapters(model, config.lora)
+    model.to(device)  # pyright: ignore[reportArgumentType] (transformers narrows nn.Module.to)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+        model.train()  # transformers checkpoints in training mode only
+    else:
+        model.eval()
+    return LoadedModel(model, tokenizer, device)
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Set every dropout probability to 0, so that training and evaluation mode agree."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel:
+    import peft
+
+    adapters = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType] (peft says int, takes float)
+        lora_dropout=config.dropout,
+        target_modules=config.target_modules,
+        task_type="CAUSAL_LM",
+    )
+    return cast(PreTrainedModel, peft.get_peft_model(model, adapters))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as fault:
+        raise ConfigError(f"device: {name!r} is no device; use auto, cpu or cuda:N") from fault
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: this machine has no CUDA GPU; use device=auto or device=cpu")
+    return device

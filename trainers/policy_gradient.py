@@ -1,0 +1,235 @@
+"""What every policy-gradient algorithm shares: roll out, weigh the turns, take a gradient step.
+
+    tasks -> rollouts -> turn table -> advantages -> token batch -> update -> next policy version
+
+An algorithm is a configuration plus, where it does something of its own, an override of `roll_out`,
+`choose` (which trajectories are trained on), `shape` (what a turn earned) or `weigh` (what each
+token's advantage is).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from agentgym import registry
+from agentgym.config import Config
+from agentgym.metrics import rollout_metrics
+from agentgym.policies.transformers import TransformersPolicy
+from agentgym.policy import Sampling
+from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
+from agentgym.run_dir import RunDir
+from agentgym.store import StoreWriter
+from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, turn_advantages
+from agentgym.trainers.batch import TokenBatch, TurnTable
+from agentgym.trainers.loop import TrainConfig, Trainer, stable_seed
+from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
+from agentgym.trainers.models import Reference
+from agentgym.trainers.penalties import add_outcome
+from agentgym.trainers.sampler import TaskSampler
+from agentgym.trainers.streams import ActionStream
+from agentgym.trajectory import Trajectory
+
+
+class SamplingConfig(Config):
+    """How the policy samples in rollouts; training wants the whole distribution."""
+
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    max_tokens: int = Field(64, ge=1, description="longest answer, in tokens")
+
+    def sampling(self, stop: tuple[str, ...] = ()) -> Sampling:
+        """Return the policy's parameters."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_tokens=self.max_tokens,
+            stop=stop,
+        )
+
+
+class PolicyConfig(Config):
+    """How the learning model samples."""
+
+    slots: int = Field(64, ge=1, description="episodes whose KV caches are kept")
+    max_length: int = Field(4096, ge=1, description="longest episode, in tokens")
+
+
+class PolicyGradientConfig(TrainConfig):
+    """What every policy-gradient run is configured by."""
+
+    tasks_per_step: int = Field(16, ge=1, description="groups in a batch")
+    group_size: int = Field(8, ge=1, description="episodes of a group: one task, one seed")
+    format_penalty: float = Field(
+        0.0, ge=0, description="taken off the last turn's reward if any action did not parse"
+    )
+    sampling: SamplingConfig = SamplingConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    policy: PolicyConfig = PolicyConfig()
+    loss: PolicyLossConfig = PolicyLossConfig()
+    advantage: AdvantageConfig = AdvantageConfig()
+
+
+class PolicyGradientTrainer(Trainer):
+    """Trains a policy by rolling out and taking gradient steps."""
+
+    config_class: ClassVar[type[TrainConfig]] = PolicyGradientConfig
+    config: PolicyGradientConfig
+
+    def __init__(self, config: PolicyGradientConfig, run: RunDir) -> None:
+        super().__init__(config, run)
+        self.policy = TransformersPolicy(
+            self.loaded.model,
+            self.loaded.tokenizer,
+            slots=config.policy.slots,
+            max_length=config.policy.max_length,
+        )
+        self.reference = self.make_reference()
+        env = registry.make(config.env.id, **config.env.kwargs)
+        count = (
+            len(env.tasks) if config.env.tasks is None else min(config.env.tasks, len(env.tasks))
+        )
+        self._stop = env.action_format.stop
+        env.close()
+        self.sampler = TaskSampler(range(count), config.seed)
+        self._collector: Collector | None = None
+
+    # What an algorithm may do in its own way.
+
+    def make_reference(self) -> Reference | None:
+        """Return the frozen policy that divergences are taken from, if the loss needs one."""
+        return self.loaded.reference() if self.config.loss.kl_coef > 0 else None
+
+    def roll_out(self) -> list[Trajectory]:
+        """Return a step's fresh episodes."""
+        return self.collector.collect(self.specs(0))
+
+    def choose(self, fresh: list[Trajectory]) -> tuple[list[Trajectory], dict[str, float]]:
+        """Return what is trained on, and metrics about the choice; by default all that is fresh."""
+        return fresh, {}
+
+    def shape(self, table: TurnTable, trajectories: Sequence[Trajectory]) -> TurnTable:
+        """Return the table with shaped rewards; by default the format penalty, if there is one."""
+        if self.config.format_penalty == 0:
+            return table
+        broken_N = [any(turn.action_error for turn in t.turns) for t in trajectories]
+        penalty_N = -self.config.format_penalty * torch.tensor(broken_N, dtype=torch.float64)
+        return add_outcome(table, penalty_N)
+
+    def weigh(
+        self, table: TurnTable, batch: TokenBatch, trajectories: Sequence[Trajectory]
+    ) -> TokenBatch:
+        """Return the batch with advantages; by default the configured critic-free estimator's."""
+        del trajectories  # a critic needs them
+        actions_K = ActionStream.of(batch, table).actions_K
+        advantages_K = turn_advantages(table, self.config.advantage, actions_K=actions_K)
+        return replace(batch, advantages_BT=spread_over_tokens(advantages_K, table, batch))
+
+    # The loop.
+
+    def open(self, writer: StoreWriter) -> None:
+        """Start the environments."""
+        env = self.config.env
+        self._collector = Collector(
+            env.id, env.kwargs, self.policy, self.config.rollout, writer=writer
+        )
+
+    def close(self) -> None:
+        """Stop the environments."""
+        if self._collector is not None:
+            self._collector.close()
+
+    @property
+    def collector(self) -> Collector:
+        """What runs episodes, between `open` and `close`."""
+        assert self._collector is not None, "open() comes first"
+        return self._collector
+
+    def step(self) -> dict[str, float]:
+        """Roll out, choose, weigh, update."""
+        started = time.perf_counter()
+        fresh = self.roll_out()
+        rolled = time.perf_counter()
+        metrics = rollout_metrics(fresh)
+        trajectories, chosen = self.choose(fresh)
+        metrics |= chosen | self.learn(trajectories)
+        self.policy.policy_version = self.steps_done + 1
+        metrics["time/rollout"] = rolled - started
+        metrics["time/update"] = time.perf_counter() - rolled
+        return metrics
+
+    def learn(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
+        """Update the policy from these trajectories; a batch without signal changes nothing."""
+        if not any(t.trainable for t in trajectories):
+            return {"optim/skipped_batches": 1.0}
+        table = self.shape(TurnTable.of(trajectories), trajectories)
+        batch = TokenBatch.of(trajectories)
+        loss = self.config.loss
+        needs_old = self.reference is not None or not self.learner.single_step
+        if loss.ratio_anchor is RatioAnchor.OLD and needs_old:
+            batch = replace(batch, logprobs_old_BT=self.learner.logprobs(batch))
+        if self.reference is not None:
+            batch = replace(batch, logprobs_ref_BT=self.learner.logprobs(batch, self.reference))
+        batch = self.weigh(table, batch, trajectories)
+        if not has_signal(batch, loss):
+            # Adam would move on its momentum even where every gradient is 0.
+            return {"optim/skipped_batches": 1.0}
+        return {"optim/skipped_batches": 0.0} | self.learner.update(batch, loss)
+
+    def specs(self, round_: int) -> list[EpisodeSpec]:
+        """Return the next tasks' episodes.
+
+        Args:
+            round_: Counts the calls of one step, for algorithms that sample more than once.
+        """
+        tasks = self.sampler.draw(self.config.tasks_per_step)
+        size, step = self.config.group_size, self.steps_done
+        groups = [self.group(task, (step, round_, g), size) for g, task in enumerate(tasks)]
+        return [spec for group in groups for spec in group]
+
+    def group(self, task: int, key: tuple[int | str, ...], size: int) -> list[EpisodeSpec]:
+        """Return a group: episodes that share a task and an initial state, and sample apart.
+
+        Args:
+            task: Index of the task.
+            key: Tells the group apart from every other of the run.
+            size: How many.
+        """
+        sampling = self.config.sampling.sampling(self._stop)
+        return [
+            EpisodeSpec(
+                task=task,
+                seed=stable_seed(self.config.seed, *key),
+                group_id="/".join(map(str, key)),
+                sampling=replace(sampling, seed=stable_seed(self.config.seed, *key, member)),
+            )
+            for member in range(size)
+        ]
+
+    def learner_options(self) -> dict[str, Any]:
+        """Return the arguments that every learner of this run takes."""
+        return super().learner_options() | {"temperature": self.config.sampling.temperature}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Return the sampler's state; an algorithm adds its own."""
+        return {"sampler": self.sampler.state}
+
+    def restore_extra(self, state: dict[str, Any]) -> None:
+        """Continue from what `extra_state` gave."""
+        self.sampler.restore(state["sampler"])
+
+    def restore(self) -> None:
+        """Go on from the last checkpoint, with its policy version."""
+        super().restore()
+        self.policy.policy_version = self.steps_done
+
+
+def has_signal(batch: TokenBatch, loss: PolicyLossConfig) -> bool:
+    """Whether an update on the batch would have a gradient."""
+    pulled = loss.kl_coef > 0 or loss.entropy_coef > 0
+    return pulled or bool(batch.need("advantages_BT").any())

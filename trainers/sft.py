@@ -1,0 +1,135 @@
+"""SFT: imitate demonstrations, turn by turn.
+
+    loss = -(mean over sampled tokens) log pi(a_t | everything before it)
+
+It is the policy loss with an advantage of 1 on every action token and no ratio, so observations,
+prompts and padding are masked as they are everywhere else. Demonstrations come from an expert of
+the environment, run on the fly, or from runs on disk; their actions are written in the learner's
+chat template by
+`tokenized`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import Field
+
+from agentgym.chat_template import ChatTemplate
+from agentgym.config import Config
+from agentgym.conversation import tokenized
+from agentgym.errors import DataError
+from agentgym.policies.scripted import ExpertPolicy
+from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
+from agentgym.run_dir import RunDir
+from agentgym.store import Store, StoreWriter, Summary, parse_conditions
+from agentgym.tool import ToolSpec
+from agentgym.trainers.aggregation import Aggregation
+from agentgym.trainers.batch import TokenBatch
+from agentgym.trainers.learner import Learner
+from agentgym.trainers.loop import TrainConfig, Trainer, stable_seed
+from agentgym.trainers.losses import PolicyLossConfig
+from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel, RatioLevel
+from agentgym.trainers.sampler import TaskSampler
+from agentgym.trajectory import Trajectory
+
+IMITATION = PolicyLossConfig(
+    ratio_level=RatioLevel.NONE,
+    correction=CorrectionConfig(level=CorrectionLevel.NONE),
+    aggregation=Aggregation.TOKEN_MEAN,
+)
+"""Maximum likelihood as a policy loss: advantages are 1."""
+
+
+class DemonstrationsConfig(Config):
+    """Where demonstrations come from."""
+
+    expert: str | None = Field(None, description="an expert of the environment; None: its first")
+    episodes: int = Field(1024, ge=1, description="how many the expert plays")
+    runs: list[str] = Field(default_factory=list, description="run folders to read instead")
+    where: list[str] = Field(
+        default_factory=lambda: ["success=true"], description="which trajectories are imitated"
+    )
+
+
+class SFTConfig(TrainConfig):
+    """Settings of SFT."""
+
+    batch_size: int = Field(32, ge=1, description="episodes per step")
+    demonstrations: DemonstrationsConfig = DemonstrationsConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    loss: PolicyLossConfig = IMITATION
+
+
+class SFT(Trainer):
+    """Imitates demonstrations."""
+
+    name = "sft"
+    config_class: ClassVar[type[TrainConfig]] = SFTConfig
+    config: SFTConfig
+
+    def __init__(self, config: SFTConfig, run: RunDir) -> None:
+        super().__init__(config, run)
+        self.demonstrations: list[Trajectory] = []
+
+    def open(self, writer: StoreWriter) -> None:
+        """Collect or read the demonstrations, and write them in the learner's tokens."""
+        found = self._recorded() if self.config.demonstrations.runs else self._played(writer)
+        template = ChatTemplate(self.loaded.tokenizer)
+        self.demonstrations = [
+            tokenized(trajectory, template, _specs(trajectory)) for trajectory in found
+        ]
+        self.order = TaskSampler(range(len(found)), self.config.seed)
+        for _ in range(self.steps_done):
+            self.order.draw(self.config.batch_size)  # a resumed run goes on in the same order
+
+    def step(self) -> dict[str, float]:
+        """Imitate one batch of episodes."""
+        batch = [self.demonstrations[i] for i in self.order.draw(self.config.batch_size)]
+        return imitate(self.learner, batch, self.config.loss)
+
+    def _played(self, writer: StoreWriter) -> list[Trajectory]:
+        config = self.config.demonstrations
+        env = self.config.env
+        policy = ExpertPolicy(config.expert)
+        with Collector(env.id, env.kwargs, policy, self.config.rollout, writer=writer) as collector:
+            specs = [
+                EpisodeSpec(task=None, seed=stable_seed(self.config.seed, "demonstration", i))
+                for i in range(config.episodes)
+            ]
+            played = collector.collect(specs)
+        return _chosen(played, config.where, f"the expert on {env.id}")
+
+    def _recorded(self) -> list[Trajectory]:
+        config = self.config.demonstrations
+        recorded = [t for run in config.runs for t in Store.open(run)]
+        return _chosen(recorded, config.where, ", ".join(config.runs))
+
+
+def imitate(
+    learner: Learner, trajectories: Sequence[Trajectory], loss: PolicyLossConfig
+) -> dict[str, float]:
+    """Take an update that makes the trajectories' actions likelier; there must be at least one."""
+    batch = TokenBatch.of(trajectories)
+    metrics = learner.update(replace(batch, advantages_BT=batch.mask_BT.float()), loss)
+    return metrics | {
+        "imitation/episodes": float(len(trajectories)),
+        "imitation/tokens": float(batch.mask_BT.sum()),
+    }
+
+
+def _chosen(found: Sequence[Trajectory], where: Sequence[str], source: str) -> list[Trajectory]:
+    accepts = parse_conditions(where)
+    kept = [t for t in found if t.turns and accepts(Summary.of(t, t.started))]
+    if not kept:
+        conditions = " and ".join(where) or "no condition"
+        raise DataError(
+            f"There is nothing to imitate: none of {len(found)} trajectories from {source} meets "
+            f"{conditions}; change demonstrations.where, or look at the runs."
+        )
+    return kept
+
+
+def _specs(trajectory: Trajectory) -> list[ToolSpec]:
+    functions = [tool["function"] for tool in trajectory.tools]
+    return [ToolSpec(f["name"], f["description"], f["parameters"]) for f in functions]
