@@ -1,0 +1,51 @@
+"""The contract, rule by rule, on every environment that is registered, plain and wrapped."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+import agentgym
+from agentgym.check import RULES, check_rule
+from agentgym.wrappers import (
+    ClipObservation,
+    FormatPenalty,
+    HistoryWindow,
+    PotentialShaping,
+    TurnLimit,
+)
+
+
+def turns_left(observation: Any, info: Any) -> float:
+    return -float(info["turn"])
+
+
+WRAPPERS = [
+    partial(TurnLimit, max_turns=40),
+    partial(FormatPenalty, penalty=0.1),
+    partial(PotentialShaping, potential=turns_left, weight=0.01),
+    partial(HistoryWindow, turns=3),
+    partial(ClipObservation, max_chars=4000),
+]
+IDS = [env_id for env_id in agentgym.list_envs() if env_id.startswith("agentgym/")]
+
+
+def test_there_are_environments_to_check() -> None:
+    assert "agentgym/ALFWorld-v0" in IDS
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("env_id", IDS)
+def test_environment_keeps(env_id: str, rule: str) -> None:
+    result = check_rule(rule, env_id)
+    assert result.passed, result.detail
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "other-process"])
+@pytest.mark.parametrize("env_id", IDS)
+def test_wrapped_environment_keeps(env_id: str, rule: str) -> None:
+    # Another process can't import this module's potential; the toys' tests cover wrappers there.
+    result = check_rule(rule, env_id, wrappers=WRAPPERS)
+    assert result.passed, result.detail
