@@ -53,6 +53,8 @@ class Schema:
     """How many of the parameters are the action's own."""
     precondition: Conjunct
     effects: tuple[SchemaEffect, ...]
+    effective: bool
+    """Whether some effect changes something, whatever the arguments are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,31 @@ def _schemas(action: Action, derived: dict[str, Derived]) -> Iterable[Schema]:
     )
     for conjunct in disjuncts(precondition):
         parameters = action.parameters + conjunct.parameters
-        yield Schema(action.name, parameters, len(action.parameters), conjunct, effects)
+        yield Schema(
+            action.name,
+            parameters,
+            len(action.parameters),
+            conjunct,
+            effects,
+            _effective(conjunct, effects),
+        )
+
+
+def _effective(precondition: Conjunct, effects: tuple[SchemaEffect, ...]) -> bool:
+    required = {x for x in precondition.literals if x.positive}
+    needed = {x.predicate for x in required}
+    refused = {x.predicate for x in precondition.literals if not x.positive}
+    added = {effect.literal.predicate for effect in effects if effect.literal.positive}
+    for effect in effects:
+        if effect.parameters or effect.condition:
+            continue
+        literal = effect.literal
+        if literal.positive and literal.predicate not in needed:
+            return True
+        undoes = Literal(literal.predicate, literal.args) in required
+        if not literal.positive and undoes and literal.predicate not in added | refused:
+            return True
+    return False
 
 
 def _effects(effect: Effect, action: Action, derived: dict[str, Derived]) -> Iterable[SchemaEffect]:

@@ -1,54 +1,29 @@
 """A game: one grounded problem with its words, immutable and shared by all who play it.
 
-A state is an int. What applies in it is found in two steps. Every operator needs some fact that is
-scarce (in ALFWorld: where the agent is), so the scarce facts of the state pick a short list of
-candidates. Which of these apply then depends on the few facts that they mention, and the answer is
-remembered under those: going back to a table that nobody touched costs one dictionary look-up.
-Feedback works alike (see text.py). Both memories are bounded, and both belong to the game, so that
-a further player costs nothing.
+A state is an int, and everything about it is a method of the game: what applies (places.py), what
+comes of it, whether the goal holds, what is said (words.py). What was once worked out is
+remembered, within bounds, and belongs to the game, so that a further player costs next to nothing.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
 from agentgym.envs.alfworld.engine.domain import Domain, compile_domain
 from agentgym.envs.alfworld.engine.formula import Formula
 from agentgym.envs.alfworld.engine.grammar import Call, Entity
-from agentgym.envs.alfworld.engine.ground import Grounding, Operator, ground
+from agentgym.envs.alfworld.engine.ground import Operator, ground
 from agentgym.envs.alfworld.engine.names import demangle
 from agentgym.envs.alfworld.engine.pddl import Problem, read_problem
+from agentgym.envs.alfworld.engine.places import Moves, Places
 from agentgym.envs.alfworld.engine.play import Play
 from agentgym.envs.alfworld.engine.relations import Args
-from agentgym.envs.alfworld.engine.text import Saying, Scope, Words
+from agentgym.envs.alfworld.engine.words import Phrase, Scope, Words
 from agentgym.errors import DataError
 
-NOTHING_HAPPENS = "Nothing happens."
-_MEMORY = 1024  # situations that one place remembers before it starts again
-_PLACES = 4096  # places that a game remembers before it starts again
-
-Moves = dict[str, int]
-"""Command → operator, in the order of the admissible list."""
-
-
-@dataclass(slots=True)
-class _Candidate:
-    command: str
-    operator: int
-    need: int
-    forbid: int
-
-
-@dataclass(slots=True)
-class _Place:
-    """The operators that the scarce facts of a state leave, and what they came to before."""
-
-    candidates: list[_Candidate]
-    mask: int
-    guarded: bool  # some candidate has tests besides its masks
-    known: dict[int, Moves] = field(default_factory=dict[int, Moves])
+_MEMORY = 4096  # states whose outcome is remembered before that starts again
 
 
 @final
@@ -66,16 +41,14 @@ class Game:
         grounding: Facts and operators by number.
         initial: The state in which every play starts.
         operators: The ground operators; an operator's number is its position here.
-        physical: Mask of the facts that decide what applies and whether the goal holds. Two states
-            that agree on it differ in their text at most, so search compares `state &
-            game.physical`.
+        physical: Mask of the facts that decide what applies and whether the goal holds. States that
+            agree on it differ in their texts at most, so search compares `state & game.physical`.
         goal: The goal condition as written, derived predicates written out.
         objects: Type → its objects, subtypes included.
         names: Object → the name that players see.
         walkthrough: Commands that win; empty where the file has none.
         introduction: The first text of every play.
-        task: The line that states the task ("Your task is to: …"), or "" where the grammar has
-            none.
+        task: The line that states the task ("Your task is to: …"); "" where the grammar has none.
         source: The file that the game came from, or a word for where it came from.
     """
 
@@ -89,48 +62,44 @@ class Game:
         self.domain = domain
         self.source = source
         self.walkthrough = walkthrough
-        self.grounding: Grounding = ground(domain, problem)
-        self.initial: int = self.grounding.initial
+        self.grounding = ground(domain, problem)
+        self.initial = self.grounding.initial
         self.operators: list[Operator] = self.grounding.operators
-        self.physical: int = (1 << self.grounding.physical) - 1
+        self.physical = (1 << self.grounding.physical) - 1
         self.goal: Formula = domain.rules.inline(problem.goal)
         self.objects: dict[str, list[str]] = self.grounding.relations.objects
         mentioned = {arg for facts in problem.init.values() for args in facts for arg in args}
-        self.names: dict[str, str] = {
-            **{name: name for name in problem.types},
-            **demangle(mentioned),
-        }
-        self._entities = {
+        self.names: dict[str, str] = {name: name for name in problem.types} | demangle(mentioned)
+        entities = {
             id_: Entity(id_, type_, self.names[id_]) for id_, type_ in problem.types.items()
         }
-        self._words = Words(domain, self.grounding, self._entities)
-        self._commands = [self._command(operator) for operator in self.operators]
-        self._by_command: dict[str, list[int]] = {}
-        for number, command in enumerate(self._commands):
-            self._by_command.setdefault(command, []).append(number)
+        grammar = domain.grammar
+        words = Words(grammar.rules, domain.rules.pddl.parents, self.grounding, entities)
+        self._command = {
+            action: Phrase(words, grammar.templates[action].command, parameters)
+            for action, parameters in domain.rules.parameters.items()
+        }
+        self._feedback = {
+            action: Phrase(words, grammar.templates[action].feedback, parameters)
+            for action, parameters in domain.rules.parameters.items()
+        }
+        self._places = Places(self.grounding, self.command, self.operators.__getitem__)
         self._masks: dict[int, tuple[int, int]] = {}
-        self._sayings: dict[int, Saying] = {}
         self._goal_mask = 0
-        for test in self.grounding.goal:
-            self._goal_mask |= test.mask
-        self._goal_known: dict[int, bool] = {}
-        self._scarce, self._by_scarce, self._always = self._index()
-        self._places: dict[int, _Place] = {}
-        nowhere = Scope({}, {})
-        self.introduction: str = self._words.saying((Call("intro"),), nowhere).text(self.initial)
-        self.task: str = (
-            self._words.saying((Call("task"),), nowhere).text(self.initial)
-            if "task" in domain.grammar.rules
-            else ""
-        )
+        for condition in self.grounding.goal:
+            self._goal_mask |= condition.mask
+        self._won: dict[int, bool] = {}
+        nothing = Scope({}, {})
+        self.introduction: str = words.saying((Call("intro"),), nothing).text(self.initial)
+        task = (Call("task"),) if "task" in grammar.rules else ()
+        self.task: str = words.saying(task, nothing).text(self.initial)
 
     @classmethod
     def load(cls, path: str | Path) -> "Game":
         """Load a game.tw-pddl file.
 
         Raises:
-            DataError: The file can't be read or is not a game; the message says what is wrong with
-                it.
+            DataError: The file can't be read or is not a game; the message says what is wrong.
         """
         path = Path(path)
         try:
@@ -174,31 +143,14 @@ class Game:
         """Start to play."""
         return Play(self, self.initial, self.introduction)
 
-    # What applies.
+    # What applies, and what comes of it.
 
     def moves(self, state: int) -> Moves:
         """Return the admissible commands of a state, sorted, each with its operator.
 
         The dictionary is shared: don't change it.
         """
-        scarce = state & self._scarce
-        place = self._places.get(scarce)
-        if place is None:
-            place = self._place(scarce)
-        key = state & place.mask
-        moves = place.known.get(key)
-        if moves is None:
-            moves = {
-                candidate.command: candidate.operator
-                for candidate in place.candidates
-                if state & candidate.need == candidate.need and not state & candidate.forbid
-            }
-            if place.guarded:
-                moves = self._guarded(place, state)
-            if len(place.known) >= _MEMORY:
-                place.known.clear()
-            place.known[key] = moves
-        return moves
+        return self._places.moves(state)
 
     def applicable(self, state: int) -> list[int]:
         """Return the operators that apply in a state, one per admissible command."""
@@ -208,38 +160,45 @@ class Game:
         """Return the state after an operator that applies."""
         masks = self._masks.get(operator)
         if masks is None:
-            masks = self._masks[operator] = self._effects(self.operators[operator])
+            adds, deletes = self.operators[operator].adds, self.operators[operator].deletes
+            masks = self._masks[operator] = (~_mask(deletes), _mask(adds))
         keep, add = masks
         conditional = self.operators[operator].conditional
-        if not conditional:
-            return state & keep | add
-        adds, deletes = add, ~keep
-        for effect in conditional:
-            if all(state >> fact & 1 for fact in effect.positive) and not any(
-                state >> fact & 1 for fact in effect.negative
-            ):
-                for fact in effect.adds:
-                    adds |= 1 << fact
-                for fact in effect.deletes:
-                    deletes |= 1 << fact
-        return state & ~deletes | adds
+        if conditional:
+            for effect in conditional:
+                need = _mask(effect.positive)
+                if state & need == need and not state & _mask(effect.negative):
+                    add |= _mask(effect.adds)
+                    keep &= ~_mask(effect.deletes)
+        return state & keep | add
 
     def is_goal(self, state: int) -> bool:
         """Whether the goal holds in a state."""
         key = state & self._goal_mask
-        won = self._goal_known.get(key)
+        won = self._won.get(key)
         if won is None:
-            if len(self._goal_known) >= _MEMORY:
-                self._goal_known.clear()
-            won = all(test.holds(state) for test in self.grounding.goal)
-            self._goal_known[key] = won
+            if len(self._won) >= _MEMORY:
+                self._won.clear()
+            won = all(condition.holds(state) for condition in self.grounding.goal)
+            self._won[key] = won
         return won
 
     # Words.
 
     def command(self, operator: int) -> str:
-        """Return the command that stands for an operator."""
-        return self._commands[operator]
+        """Return the command that stands for an operator.
+
+        Raises:
+            DataError: The grammar makes the command depend on facts that change.
+        """
+        ground_operator = self.operators[operator]
+        saying = self._command[ground_operator.action].saying(ground_operator.args)
+        if saying.mask:
+            raise DataError(
+                f"the command of action {ground_operator.action!r} depends on facts that change, "
+                "which is not supported"
+            )
+        return saying.text(0)
 
     def operator(self, command: str, state: int | None = None) -> int | None:
         """Return the operator that a command stands for.
@@ -251,18 +210,17 @@ class Game:
         """
         if state is not None:
             return self.moves(state).get(command)
-        found = self._by_command.get(command)
-        return found[0] if found else None
+        return self._operators.get(command)
 
     def feedback(self, operator: int, state: int) -> str:
         """Return what is said after an operator led to `state`."""
-        saying = self._sayings.get(operator)
-        if saying is None:
-            ground_operator = self.operators[operator]
-            template = self.domain.grammar.templates[ground_operator.action]
-            scope = self._scope(ground_operator)
-            saying = self._sayings[operator] = self._words.saying(template.feedback, scope)
-        return saying.text(state)
+        ground_operator = self.operators[operator]
+        return self._feedback[ground_operator.action].saying(ground_operator.args).text(state)
+
+    @cached_property
+    def _operators(self) -> dict[str, int]:
+        numbers = range(len(self.operators) - 1, -1, -1)  # so that the first stays
+        return {self.command(number): number for number in numbers}
 
     # Facts.
 
@@ -286,96 +244,9 @@ class Game:
         """
         return self.grounding.ids.get(predicate, {}).get(args)
 
-    # How it is built.
 
-    def _scope(self, operator: Operator) -> Scope:
-        parameters = self.domain.rules.parameters[operator.action]
-        bound = [
-            (p.name[1:], p.type, arg) for p, arg in zip(parameters, operator.args, strict=True)
-        ]
-        return Scope(
-            {name: self._entities[arg] for name, _, arg in bound},
-            {(name, type_): arg for name, type_, arg in bound},
-        )
-
-    def _command(self, operator: Operator) -> str:
-        template = self.domain.grammar.templates[operator.action]
-        saying = self._words.saying(template.command, self._scope(operator))
-        if saying.mask:
-            raise DataError(
-                f"the command of action {operator.action!r} depends on facts that change, "
-                "which is not supported"
-            )
-        return saying.text(self.initial)
-
-    @staticmethod
-    def _effects(operator: Operator) -> tuple[int, int]:
-        keep, add = -1, 0
-        for fact in operator.deletes:
-            keep &= ~(1 << fact)
-        for fact in operator.adds:
-            add |= 1 << fact
-        return keep, add
-
-    def _index(self) -> tuple[int, dict[int, list[int]], list[int]]:
-        """Choose the scarce predicate and file the operators by its facts."""
-        facts = self.grounding.facts
-        true: dict[str, int] = {}
-        for predicate, _ in self.facts(self.initial):
-            true[predicate] = true.get(predicate, 0) + 1
-        served: dict[str, int] = {}
-        for operator in self.operators:
-            for predicate in {facts[fact][0] for fact in operator.positive}:
-                served[predicate] = served.get(predicate, 0) + 1
-        best = max(served, key=lambda name: served[name] / (1 + true.get(name, 0)), default="")
-        mask = 0
-        filed: dict[int, list[int]] = {}
-        always: list[int] = []
-        for number, operator in enumerate(self.operators):
-            key = next((fact for fact in operator.positive if facts[fact][0] == best), None)
-            if key is None:
-                always.append(number)
-            else:
-                filed.setdefault(key, []).append(number)
-                mask |= 1 << key
-        return mask, filed, always
-
-    def _place(self, scarce: int) -> _Place:
-        numbers = list(self._always)
-        for fact, filed in self._by_scarce.items():
-            if scarce >> fact & 1:
-                numbers += filed
-        candidates: list[_Candidate] = []
-        guarded = False
-        whole = 0
-        for number in numbers:
-            operator = self.operators[number]
-            need = forbid = 0
-            for fact in operator.positive:
-                need |= 1 << fact
-            for fact in operator.negative:
-                forbid |= 1 << fact
-            if need & self._scarce & ~scarce or forbid & scarce:
-                continue
-            need &= ~self._scarce
-            forbid &= ~self._scarce
-            whole |= need | forbid
-            guarded = guarded or bool(operator.unless)
-            for test in operator.unless:
-                whole |= test.mask
-            candidates.append(_Candidate(self._commands[number], number, need, forbid))
-        # Of operators with one command the first is meant; a dictionary keeps the last.
-        candidates.sort(key=lambda candidate: (candidate.command, -candidate.operator))
-        if len(self._places) >= _PLACES:
-            self._places.clear()
-        place = self._places[scarce] = _Place(candidates, whole, guarded)
-        return place
-
-    def _guarded(self, place: _Place, state: int) -> Moves:
-        return {
-            candidate.command: candidate.operator
-            for candidate in place.candidates
-            if state & candidate.need == candidate.need
-            and not state & candidate.forbid
-            and not any(test.holds(state) for test in self.operators[candidate.operator].unless)
-        }
+def _mask(facts: tuple[int, ...]) -> int:
+    mask = 0
+    for fact in facts:
+        mask |= 1 << fact
+    return mask

@@ -257,6 +257,12 @@ def _expression(source: str) -> ast.expr:
         raise DataError(f"the grammar's expression {source!r} can't be read: {error.msg}") from None
 
 
+@lru_cache(maxsize=1024)
+def identifiers(source: str) -> frozenset[str]:
+    """Return the variables that an expression uses."""
+    return frozenset(n.id for n in ast.walk(_expression(source)) if isinstance(n, ast.Name))
+
+
 def evaluate(source: str, variables: Mapping[str, Entity]) -> str:
     """Return the text of an expression such as `o.indefinite + ' ' + o.name`.
 

@@ -14,9 +14,11 @@ from agentgym.envs.alfworld.engine.pddl import Domain, Problem
 
 Args = tuple[str, ...]
 Row = tuple[str, ...]
+Pick = Callable[[Row], Args]
+"""Takes a literal's arguments from a row."""
 
 
-def picker(positions: Sequence[int]) -> Callable[[Row], Args]:
+def picker(positions: Sequence[int]) -> Pick:
     """Return a function that takes the given positions of a row, always as a tuple."""
     if len(positions) == 1:
         only = positions[0]
