@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from agentgym.trainers.batch import TurnTable
-from agentgym.trainers.returns import suffix_scan
+from agentgym.trainers.returns import decays, discounts, suffix_scan
 from agentgym.trainers.streams import ActionStream
 
 
@@ -59,13 +59,13 @@ def token_gae(
     """
     values_M = values_M.to(torch.float64)
     rewards_M = stream.rewards_M if rewards_M is None else rewards_M.to(torch.float64)
-    gamma_M = torch.where(stream.last_of_turn_M, gamma_turn, gamma_tok).to(torch.float64)
+    gamma_M = discounts(stream, gamma_turn=gamma_turn, gamma_tok=gamma_tok)
     final_N = _bootstrap_N(table, final_values_N)
     next_M = torch.where(
         stream.last_of_trajectory_M, final_N[stream.trajectory_M], _shift(values_M)
     )
     delta_M = rewards_M + gamma_M * next_M - values_M
-    decay_M = torch.where(stream.last_of_trajectory_M, 0.0, gamma_M * lam)
+    decay_M = (gamma_M * lam).masked_fill(stream.last_of_trajectory_M, 0.0)
     advantages_M = suffix_scan(delta_M, decay_M)
     return AdvantageEstimate(advantages_M, advantages_M + values_M)
 
@@ -92,7 +92,7 @@ def turn_gae(
     final_N = _bootstrap_N(table, final_values_N)
     next_K = torch.where(table.last_K, final_N[table.trajectory_K], _shift(values_K))
     delta_K = table.reward_K + gamma * next_K - values_K
-    advantages_K = suffix_scan(delta_K, torch.where(table.last_K, 0.0, gamma * lam))
+    advantages_K = suffix_scan(delta_K, decays(table.last_K, gamma * lam))
     advantages_K = torch.where(table.valid_K, advantages_K, 0.0)
     return AdvantageEstimate(advantages_K, torch.where(table.valid_K, advantages_K + values_K, 0.0))
 
@@ -130,7 +130,7 @@ def bilevel_gae(
     ends_M = stream.last_of_turn_M
     rewards_M = torch.where(ends_M, turns.returns[stream.row_M], 0.0)
     delta_M = rewards_M + gamma_tok * torch.where(ends_M, 0.0, _shift(values_M)) - values_M
-    advantages_M = suffix_scan(delta_M, torch.where(ends_M, 0.0, gamma_tok * lam))
+    advantages_M = suffix_scan(delta_M, decays(ends_M, gamma_tok * lam))
     return AdvantageEstimate(advantages_M, advantages_M + values_M)
 
 

@@ -8,6 +8,7 @@ Shape suffix: P tokens of the packed row.
 """
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -45,19 +46,19 @@ def plan_micro_batches(
         atoms.setdefault(keep_together[i] if keep_together else i, []).append(i)
     sizes = {label: sum(lengths[i] for i in rows) for label, rows in atoms.items()}
     order = sorted(atoms, key=lambda label: (-sizes[label], atoms[label]))
-    if not order:
-        return []
-    limit = max(budget, sizes[order[0]])
-    count = min(max(at_least, -(-sum(sizes.values()) // limit)), len(order))
+    alone = [atoms[label] for label in order if sizes[label] > budget]
+    shared = order[len(alone) :]
+    needed = math.ceil(sum(sizes[label] for label in shared) / max(budget, 1))
+    count = min(max(at_least - len(alone), needed, 1), len(shared))
     while True:
         heap = [(0, n) for n in range(count)]
         bins: list[list[int]] = [[] for _ in range(count)]
-        for label in order:
+        for label in shared:
             load, n = heapq.heappop(heap)
             bins[n] += atoms[label]
             heapq.heappush(heap, (load + sizes[label], n))
-        if max(load for load, _ in heap) <= limit:
-            return [sorted(rows) for rows in bins]
+        if all(load <= budget for load, _ in heap):
+            return alone + [sorted(rows) for rows in bins]
         count += 1
 
 

@@ -28,6 +28,17 @@ def suffix_scan(x: Tensor, decay: Tensor) -> Tensor:
     return y
 
 
+def decays(ends: Tensor, gamma: float) -> Tensor:
+    """Return `gamma`, and 0 where `ends` is True; float64."""
+    return torch.full(ends.shape, gamma, dtype=torch.float64).masked_fill(ends, 0.0)
+
+
+def discounts(stream: ActionStream, *, gamma_turn: float, gamma_tok: float) -> Tensor:
+    """Return the discount over each sampled token, (M,) float64."""
+    gamma_M = torch.full(stream.index_M.shape, gamma_tok, dtype=torch.float64)
+    return gamma_M.masked_fill(stream.last_of_turn_M, gamma_turn)
+
+
 def turn_returns(
     table: TurnTable, *, gamma: float = 1.0, final_values_N: Tensor | None = None
 ) -> Tensor:
@@ -44,7 +55,7 @@ def turn_returns(
     if final_values_N is not None:
         final_N = torch.where(table.truncated_N, final_values_N.to(torch.float64), 0.0)
         rewards_K = rewards_K + gamma * torch.where(table.last_K, final_N[table.trajectory_K], 0.0)
-    return suffix_scan(rewards_K, torch.where(table.last_K, 0.0, gamma))
+    return suffix_scan(rewards_K, decays(table.last_K, gamma))
 
 
 def token_returns(
@@ -62,5 +73,5 @@ def token_returns(
         gamma_turn: Discount over the last token of a turn.
         gamma_tok: Discount over any other token.
     """
-    decay_M = torch.where(stream.last_of_turn_M, gamma_turn, gamma_tok).to(torch.float64)
-    return suffix_scan(rewards_M, torch.where(stream.last_of_trajectory_M, 0.0, decay_M))
+    decay_M = discounts(stream, gamma_turn=gamma_turn, gamma_tok=gamma_tok)
+    return suffix_scan(rewards_M, decay_M.masked_fill(stream.last_of_trajectory_M, 0.0))

@@ -1,0 +1,36 @@
+import pytest
+import torch
+from training_cases import mixed_trajectories, trajectory
+
+from agentgym.errors import UsageError
+from agentgym.trainers.batch import TokenBatch, TurnTable
+from agentgym.trainers.penalties import add_outcome, kl_penalty, soft_overlong_penalty
+from agentgym.trainers.streams import ActionStream
+
+
+def test_soft_overlong_penalty() -> None:
+    lengths_N = torch.tensor([1, 16_384, 18_432, 20_480, 30_000])
+    penalty_N = soft_overlong_penalty(lengths_N, max_length=20_480, margin=4_096)
+    assert penalty_N.tolist() == [0.0, 0.0, -0.5, -1.0, -1.0]
+    with pytest.raises(UsageError, match="margin"):
+        soft_overlong_penalty(lengths_N, max_length=10, margin=0)
+
+
+def test_an_outcome_penalty_lands_on_the_last_turn() -> None:
+    table = TurnTable.of([trajectory([1.0, 2.0]), trajectory([4.0])])
+    assert add_outcome(table, torch.tensor([-0.5, -1.0])).reward_K.tolist() == [1.0, 1.5, 3.0]
+
+
+def test_the_kl_penalty_of_a_turn_is_its_log_ratio() -> None:
+    trajectories = mixed_trajectories()
+    table, batch = TurnTable.of(trajectories), TokenBatch.of(trajectories)
+    stream = ActionStream.of(batch, table)
+    old_BT, ref_BT = -torch.rand(batch.shape), -torch.rand(batch.shape)
+    penalty_K = stream.sum_K(kl_penalty(stream, old_BT, ref_BT, coef=0.1))
+    for row in range(len(batch)):
+        for k in set(batch.turn_id_BT[row].tolist()) - {-1}:
+            here = batch.turn_id_BT[row] == k
+            expected = -0.1 * (old_BT[row, here] - ref_BT[row, here]).sum()
+            at = int(table.first_row_N[batch.trajectory_B[row]]) + k
+            assert float(penalty_K[at]) == pytest.approx(float(expected), abs=1e-6)
+    assert (penalty_K[~table.valid_K] == 0).all()
