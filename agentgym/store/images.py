@@ -17,6 +17,7 @@ import numpy as np
 from agentgym.env import Image
 from agentgym.errors import StoreError
 from agentgym.store.frame import encode_frame
+from agentgym.store.open_files import OpenFiles
 from agentgym.store.segment import PACK, Damage, Located, SegmentReader
 
 
@@ -73,10 +74,12 @@ class ImagePacks(Mapping[str, Image]):
 
     Args:
         folder: The folder.
+        files: What reads them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: OpenFiles) -> None:
         self._folder = folder
+        self._files = files
         self._packs: dict[str, SegmentReader] = {}
         self._found: dict[str, Located] = {}
 
@@ -88,7 +91,7 @@ class ImagePacks(Mapping[str, Image]):
     def refresh(self) -> None:
         """Find the images that were added since."""
         for path in sorted(self._folder.glob(f"*{PACK}")):
-            pack = self._packs.setdefault(path.name, SegmentReader(path))
+            pack = self._packs.setdefault(path.name, SegmentReader(path, self._files))
             for frame in pack.scan():
                 if frame.header["kind"] == "image":
                     self._found.setdefault(frame.header["hash"], frame)

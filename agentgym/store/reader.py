@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from agentgym.errors import StoreError
 from agentgym.store.codec import decode_body, decode_trajectory
 from agentgym.store.images import ImagePacks
+from agentgym.store.open_files import OpenFiles
 from agentgym.store.segment import SEGMENT, Damage, Located, SegmentReader
 from agentgym.store.summary import Summary
 from agentgym.store.writer import FOLDER, StoreWriter
@@ -59,11 +60,12 @@ class Store:
                 f"{run_dir} holds no {FOLDER}/ folder; give the directory of a run that "
                 "`agentgym eval`, `collect` or `train` wrote"
             )
+        self._files = OpenFiles()
         self._segments: dict[str, SegmentReader] = {}
         self._entries: dict[str, _Entry] = {}
         self._patches: dict[str, list[Located]] = {}
         self._rewinds: list[dict[str, Any]] = []
-        self.images = ImagePacks(self.folder)
+        self.images = ImagePacks(self.folder, self._files)
         self.refresh()
 
     @classmethod
@@ -92,7 +94,7 @@ class Store:
         """Take in what was added since; return the new trajectories."""
         new: dict[str, Summary] = {}
         for path in sorted(self.folder.glob(f"*{SEGMENT}")):
-            segment = self._segments.setdefault(path.name, SegmentReader(path))
+            segment = self._segments.setdefault(path.name, SegmentReader(path, self._files))
             for frame in segment.scan():
                 match frame.header["kind"]:
                     case "trajectory":

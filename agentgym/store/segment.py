@@ -27,6 +27,7 @@ from agentgym.store.frame import (
     decode_prefix,
     encode_frame,
 )
+from agentgym.store.open_files import OpenFiles
 
 SEGMENT = ".agl"
 PACK = ".pack"
@@ -43,12 +44,14 @@ class Located:
     Attributes:
         header: The header.
         path: The file.
+        files: What reads it.
         start: Where the frame begins, in bytes.
         prefix: Its lengths and checksums.
     """
 
     header: dict[str, Any]
     path: Path
+    files: OpenFiles
     start: int
     prefix: Prefix
 
@@ -59,11 +62,7 @@ class Located:
             StoreError: If it is not what was written, or the file is gone.
         """
         first = self.start + PREFIX_BYTES + self.prefix.header_bytes
-        try:
-            with self.path.open("rb", buffering=0) as file:
-                data = os.pread(file.fileno(), self.prefix.body_bytes, first)
-        except OSError as fault:
-            raise StoreError(f"{self.path} can't be read: {fault.strerror}") from fault
+        data = self.files.read(self.path, first, self.prefix.body_bytes)
         if len(data) != self.prefix.body_bytes or zlib.crc32(data) != self.prefix.body_crc:
             raise StoreError(
                 f"{self.path} is damaged: the body of the frame at byte {self.start} does not fit "
@@ -92,6 +91,7 @@ class SegmentReader:
 
     Args:
         path: The file.
+        files: What reads it.
 
     Attributes:
         path: The file.
@@ -100,10 +100,11 @@ class SegmentReader:
             died.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: OpenFiles) -> None:
         self.path = path
         self.damage: list[Damage] = []
         self.torn = 0
+        self._files = files
         self._next = 0
 
     def scan(self) -> Iterator[Located]:
@@ -113,49 +114,44 @@ class SegmentReader:
             StoreError: If the file can't be read or is in a newer format.
         """
         try:
-            with self.path.open("rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                yield from self._scan(file.fileno(), size)
-                self.torn = size - self._next
+            size = self.path.stat().st_size
         except OSError as fault:
             raise StoreError(f"{self.path} can't be read: {fault.strerror}") from fault
-
-    def _scan(self, file: int, size: int) -> Iterator[Located]:
         while self._next < size:
             start = self._next
-            found = self._frame(file, start)
+            found = self._frame(start) or self._search(start + 1)
             if found is None:
-                found = self._search(file, start + 1)
-                if found is None:
-                    return
-                self.damage.append(Damage(self.path, start, found.start))
+                break
             end = found.start + found.prefix.frame_bytes
             if end > size:
-                return
+                break
+            if found.start > start:
+                self.damage.append(Damage(self.path, start, found.start))
             self._next = end
             yield found
+        self.torn = size - self._next
 
-    def _frame(self, file: int, start: int) -> Located | None:
-        data = os.pread(file, _FIRST_READ, start)
+    def _frame(self, start: int) -> Located | None:
+        data = self._files.read(self.path, start, _FIRST_READ)
         prefix = decode_prefix(data)
         if prefix is None:
             return None
         head_end = PREFIX_BYTES + prefix.header_bytes
         if head_end > len(data):
-            data += os.pread(file, head_end - len(data), start + len(data))
+            data += self._files.read(self.path, start + len(data), head_end - len(data))
         if head_end > len(data):
             return None
         header = decode_header(prefix, data[PREFIX_BYTES:head_end], str(self.path))
-        return None if header is None else Located(header, self.path, start, prefix)
+        return None if header is None else Located(header, self.path, self._files, start, prefix)
 
-    def _search(self, file: int, start: int) -> Located | None:
+    def _search(self, start: int) -> Located | None:
         while True:
-            data = os.pread(file, _SEARCH_BYTES, start)
+            data = self._files.read(self.path, start, _SEARCH_BYTES)
             if len(data) < PREFIX_BYTES:
                 return None
             at = data.find(MAGIC)
             while at >= 0:
-                found = self._frame(file, start + at)
+                found = self._frame(start + at)
                 if found is not None:
                     return found
                 at = data.find(MAGIC, at + 1)
