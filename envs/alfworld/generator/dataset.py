@@ -54,9 +54,9 @@ def write_game(game: GeneratedGame, folder: Path | str) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "traj_data.json").write_text(json.dumps(traj_data(game), indent=1) + "\n")
-    (folder / "initial_state.pddl").write_text(str(game.data["pddl_problem"]))
+    (folder / "initial_state.pddl").write_text(game.data["pddl_problem"])
     path = folder / "game.tw-pddl"
-    path.write_text(json.dumps(dict(game.data)))
+    path.write_text(json.dumps(game.data))
     return path
 
 

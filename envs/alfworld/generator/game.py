@@ -8,13 +8,12 @@ the room is the same.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from agentgym.envs.alfworld.generator._dice import Dice
 from agentgym.envs.alfworld.generator.difficulty import Difficulty
@@ -26,8 +25,16 @@ from agentgym.envs.alfworld.generator.walkthrough import walkthrough as own_walk
 from agentgym.envs.alfworld.generator.world import furnish
 from agentgym.errors import DataError, UnknownNameError, UsageError
 
-GameData = Mapping[str, object]
-"""What a game.tw-pddl file holds: pddl_domain, grammar, pddl_problem, solvable and walkthrough."""
+
+class GameData(TypedDict):
+    """What a game.tw-pddl file holds."""
+
+    pddl_domain: str
+    grammar: str
+    pddl_problem: str
+    solvable: bool
+    walkthrough: list[str]
+
 
 Solver = Callable[[GameData], Sequence[str]]
 """Finds the commands that win a game."""
@@ -131,7 +138,7 @@ def generate(
     problem = write_problem(world, f"{split.value}_{seed}")
     digest = hashlib.sha256(f"{goal_text}\n{problem}".encode()).hexdigest()[:8]
     pddl, grammar = _rules(rules)
-    data: dict[str, object] = {
+    data: GameData = {
         "pddl_domain": pddl,
         "grammar": grammar.replace("UNKNOWN GOAL", goal_text),
         "pddl_problem": problem,
@@ -139,7 +146,7 @@ def generate(
         "walkthrough": list(own_walkthrough(world)),
     }
     if walkthrough is not None:
-        data["walkthrough"] = list(walkthrough(MappingProxyType(data)))
+        data["walkthrough"] = list(walkthrough(data))
     return GeneratedGame(
         id=f"{folder}/trial_{split.value}_{seed:06d}_{digest}",
         split=split,
@@ -147,7 +154,7 @@ def generate(
         scene=room.number,
         goal=goal,
         goal_text=goal_text,
-        data=MappingProxyType(data),
+        data=data,
     )
 
 

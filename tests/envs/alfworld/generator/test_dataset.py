@@ -32,7 +32,7 @@ def test_a_data_set_has_alfworlds_layout(tmp_path: Path):
 def test_files_hold_the_generated_game(tmp_path: Path):
     (path,) = write_dataset(tmp_path, valid_seen=1, task_types=["look_at_obj_in_light"])
     game = generate(0, split="valid_seen", task_types=[TaskType.LOOK])
-    assert json.loads(path.read_text()) == dict(game.data)
+    assert json.loads(path.read_text()) == game.data
     assert "/".join(path.parts[-3:-1]) == game.id
 
 

@@ -32,7 +32,7 @@ def test_the_walkthrough_wins_with_its_last_command(
     seed: int, split: Split, task_type: TaskType, level: str | Difficulty
 ):
     made = generate(seed, split=split, task_types=[task_type], difficulty=level)
-    check_walk(Game.from_data(made.data), made.data["walkthrough"])  # type: ignore[arg-type]
+    check_walk(Game.from_data(made.data), made.data["walkthrough"])
 
 
 @pytest.mark.integration
@@ -50,7 +50,7 @@ def test_it_wins_on_floor_plans_and_alfworlds_rules(
         scenes="alfworld",
         domain="alfred",
     )
-    check_walk(Game.from_data(made.data), made.data["walkthrough"])  # type: ignore[arg-type]
+    check_walk(Game.from_data(made.data), made.data["walkthrough"])
 
 
 @pytest.mark.integration
