@@ -209,7 +209,8 @@ def _scene(number: int, source: SceneSource) -> Scene:
 def _rules(domain: Domain) -> tuple[str, str]:
     """Return the texts of a domain and its grammar."""
     if domain is Domain.AGENTGYM:
-        folder = files("agentgym.envs.alfworld.generator")
-        return (folder / "domain.pddl").read_text(), (folder / "grammar.twl2").read_text()
-    data = package_folder() / "data"
-    return (data / "alfred.pddl").read_text(), (data / "alfred.twl2").read_text()
+        folder, names = files("agentgym.envs.alfworld.generator"), ("domain.pddl", "grammar.twl2")
+    else:
+        folder, names = package_folder() / "data", ("alfred.pddl", "alfred.twl2")
+    pddl, grammar = (folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    return pddl, grammar
