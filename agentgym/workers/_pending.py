@@ -114,6 +114,7 @@ class Pending(Generic[T]):
         "_due",
         "_error",
         "_function",
+        "_listener",
         "_open",
         "_owner",
         "_seconds",
@@ -140,6 +141,7 @@ class Pending(Generic[T]):
         self._open = threading.Lock()  # held until it is settled
         self._open.acquire()
         self._waiter: tuple[Mailbox, asyncio.Future[None]] | None = None
+        self._listener: Callable[[Pending[T]], None] | None = None
 
     @classmethod
     def settled(cls, owner: Owner) -> "Pending[None]":
@@ -148,9 +150,25 @@ class Pending(Generic[T]):
         call.run()
         return call
 
+    @property
+    def due(self) -> float:
+        """When the time limit is up, on the monotonic clock; from then on `result` never waits."""
+        return self._due
+
     def done(self) -> bool:
         """Whether the call is settled."""
         return self._done
+
+    def listen(self, listener: "Callable[[Pending[T]], None]") -> None:
+        """Have the listener called when the call is settled, for one who waits for many calls.
+
+        Whichever thread settles the call calls it, and possibly twice. A listener that looks after
+        many calls asks each for its `result` when it is `due`, which makes the time limit hold.
+        """
+        self._listener = listener
+        # Settled between the first look and the line above: nobody else will tell.
+        if self._done:
+            listener(self)
 
     def result(self) -> T:
         """Wait for the answer, no longer than the call's time limit.
@@ -223,6 +241,8 @@ class Pending(Generic[T]):
         if waiter is not None:
             mailbox, future = waiter
             mailbox.post(future)
+        if self._listener is not None:
+            self._listener(self)
 
     def _outcome(self) -> T:
         if not self._done:
