@@ -20,6 +20,7 @@ from agentgym.envs.alfworld.engine.pddl import Problem, read_problem
 from agentgym.envs.alfworld.engine.places import Moves, Places
 from agentgym.envs.alfworld.engine.play import Play
 from agentgym.envs.alfworld.engine.relations import Args
+from agentgym.envs.alfworld.engine.text import Saying
 from agentgym.envs.alfworld.engine.words import Phrase, Scope, Words
 from agentgym.errors import DataError
 
@@ -75,24 +76,20 @@ class Game:
         }
         grammar = domain.grammar
         words = Words(grammar.rules, domain.rules.pddl.parents, self.grounding, entities)
-        self._command = {
-            action: Phrase(words, grammar.templates[action].command, parameters)
-            for action, parameters in domain.rules.parameters.items()
-        }
-        self._feedback = {
-            action: Phrase(words, grammar.templates[action].feedback, parameters)
-            for action, parameters in domain.rules.parameters.items()
-        }
-        self._places = Places(self.grounding, self.command, self.operators.__getitem__)
+        self._words = words
+        self._by_action: dict[str, tuple[Phrase, Phrase]] = {}
+        self._commands: list[str | None] = [None] * len(self.operators)
+        self._feedbacks: list[Saying | None] = [None] * len(self.operators)
+        self._places = Places(self.grounding, self.command)
         self._masks: dict[int, tuple[int, int]] = {}
         self._goal_mask = 0
         for condition in self.grounding.goal:
             self._goal_mask |= condition.mask
         self._won: dict[int, bool] = {}
-        nothing = Scope({}, {})
-        self.introduction: str = words.saying((Call("intro"),), nothing).text(self.initial)
+        start = Scope({}, {}, self.initial)
+        self.introduction: str = words.saying((Call("intro"),), start).text(0)
         task = (Call("task"),) if "task" in grammar.rules else ()
-        self.task: str = words.saying(task, nothing).text(self.initial)
+        self.task: str = words.saying(task, start).text(0)
 
     @classmethod
     def load(cls, path: str | Path) -> "Game":
@@ -191,14 +188,17 @@ class Game:
         Raises:
             DataError: The grammar makes the command depend on facts that change.
         """
-        ground_operator = self.operators[operator]
-        saying = self._command[ground_operator.action].saying(ground_operator.args)
-        if saying.mask:
-            raise DataError(
-                f"the command of action {ground_operator.action!r} depends on facts that change, "
-                "which is not supported"
-            )
-        return saying.text(0)
+        command = self._commands[operator]
+        if command is None:
+            action, args = self.operators[operator][:2]
+            saying = self._phrases(action)[0].saying(args)
+            if saying.mask:
+                raise DataError(
+                    f"the command of action {action!r} depends on facts that change, "
+                    "which is not supported"
+                )
+            command = self._commands[operator] = saying.text(0)
+        return command
 
     def operator(self, command: str, state: int | None = None) -> int | None:
         """Return the operator that a command stands for.
@@ -214,8 +214,23 @@ class Game:
 
     def feedback(self, operator: int, state: int) -> str:
         """Return what is said after an operator led to `state`."""
-        ground_operator = self.operators[operator]
-        return self._feedback[ground_operator.action].saying(ground_operator.args).text(state)
+        saying = self._feedbacks[operator]
+        if saying is None:
+            action, args = self.operators[operator][:2]
+            saying = self._feedbacks[operator] = self._phrases(action)[1].saying(args)
+        return saying.text(state)
+
+    def _phrases(self, action: str) -> tuple[Phrase, Phrase]:
+        """Return the command and the feedback of an action."""
+        phrases = self._by_action.get(action)
+        if phrases is None:
+            template = self.domain.grammar.templates[action]
+            parameters = self.domain.rules.parameters[action]
+            phrases = self._by_action[action] = (
+                Phrase(self._words, template.command, parameters),
+                Phrase(self._words, template.feedback, parameters),
+            )
+        return phrases
 
     @cached_property
     def _operators(self) -> dict[str, int]:

@@ -159,11 +159,10 @@ class _Grounder:
                 tuple([fact for fact in gone if fact not in new])
                 for gone, new in zip(deletes, adds, strict=True)
             ]
-        if self._record.concerns(batch):
-            for row in range(len(rows)):
-                sets, clears = self._record.changes(batch, row)
-                adds[row] += tuple(sets)
-                deletes[row] += tuple(clears)
+        if self._record.writes(batch):
+            for row, (sets, clears) in enumerate(self._record.changes(batch)):
+                adds[row] += sets
+                deletes[row] += clears
         if not batch.conditional and not batch.schema.precondition.universals:
             for one in zip(args, positive, negative, adds, deletes, strict=True):
                 yield Operator(action, *one)

@@ -8,6 +8,7 @@ matter.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentgym.envs.alfworld.engine.domain import Rules, Schema, SchemaEffect
 from agentgym.envs.alfworld.engine.formula import Literal, Parameter, substitute
@@ -17,8 +18,7 @@ from agentgym.envs.alfworld.engine.relations import Args, Pick, Relations, Row, 
 Ids = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """An effect of one instance: when all of `when` and none of `unless`, add or delete `fact`."""
 
     when: Ids

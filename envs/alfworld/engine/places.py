@@ -10,6 +10,7 @@ dictionary look-up.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agentgym.envs.alfworld.engine.condition import Condition
 from agentgym.envs.alfworld.engine.ground import Grounding
@@ -21,8 +22,7 @@ _MEMORY = 1024  # situations that one place remembers before it starts again
 _PLACES = 4096  # places that a game remembers before it starts again
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     position: int  # in the place's list of commands
     need: int
     forbid: int
@@ -33,11 +33,14 @@ class _Candidate:
 class _Place:
     commands: list[str]
     operators: list[int]
-    certain: list[int]  # positions of what always applies here
-    others: list[_Candidate]  # what needs no further fact, but some absence
-    selected: dict[int, list[_Candidate]]  # by the bit of their selector
-    selectors: int
-    mask: int
+    certain: list[int] = field(default_factory=list[int])
+    """Positions of what always applies here."""
+    others: list[_Candidate] = field(default_factory=list[_Candidate])
+    """What needs no further fact, but the absence of one."""
+    selected: dict[int, list[_Candidate]] = field(default_factory=dict[int, list[_Candidate]])
+    """The rest, by the bit of the fact that selects it."""
+    selectors: int = 0
+    mask: int = 0
     known: dict[int, Moves] = field(default_factory=dict[int, Moves])
 
     def moves(self, state: int) -> Moves:
@@ -50,13 +53,13 @@ class _Place:
                 bit = selectors & -selectors
                 candidates += self.selected[bit]
                 selectors ^= bit
-        for candidate in candidates:
+        for position, need, forbid, unless in candidates:
             if (
-                state & candidate.need == candidate.need
-                and not state & candidate.forbid
-                and not (candidate.unless and any(c.holds(state) for c in candidate.unless))
+                state & need == need
+                and not state & forbid
+                and not (unless and any(condition.holds(state) for condition in unless))
             ):
-                positions.append(candidate.position)
+                positions.append(position)
         positions.sort()
         commands, operators = self.commands, self.operators
         return {commands[position]: operators[position] for position in positions}
@@ -68,20 +71,12 @@ class Places:
     Args:
         grounding: The operators.
         command: Returns the command of an operator.
-        rank: Orders operators with one command: the lowest that applies is meant.
     """
 
-    def __init__(
-        self,
-        grounding: Grounding,
-        command: Callable[[int], str],
-        rank: Callable[[int], object],
-    ) -> None:
+    def __init__(self, grounding: Grounding, command: Callable[[int], str]) -> None:
         self._grounding = grounding
         self._command = command
-        self._rank = rank
         self._rarity = self._rarities()
-        self._scarce = 0
         self._always: list[int] = []
         self._by_scarce: dict[int, list[int]] = {}
         self._file()
@@ -127,37 +122,34 @@ class Places:
                     break
             else:
                 self._always.append(number)
-        for fact in self._by_scarce:
-            self._scarce |= 1 << fact
+        self._scarce = sum(1 << fact for fact in self._by_scarce)
 
     def _place(self, scarce: int) -> _Place:
         facts = self._grounding.facts
-        numbers = list(self._always)
-        for fact, filed in self._by_scarce.items():
-            if scarce >> fact & 1:
-                numbers += filed
+        here = {fact for fact in self._by_scarce if scarce >> fact & 1}
+        numbers = self._always + [number for fact in here for number in self._by_scarce[fact]]
         # Of operators with one command the first is meant, and a dictionary keeps the last.
-        numbers.sort(key=self._rank, reverse=True)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        numbers.sort(key=self._command)
-        place = _Place(list(map(self._command, numbers)), numbers, [], [], {}, 0, 0)
-        for position, number in enumerate(numbers):
+        ordered = sorted([(self._command(number), -number) for number in numbers])
+        place = _Place([command for command, _ in ordered], [-n for _, n in ordered])
+        for position, number in enumerate(place.operators):
             operator = self._grounding.operators[number]
-            need = forbid = 0
-            for fact in operator.positive:
+            positive = [fact for fact in operator.positive if fact not in here]
+            if any(fact in self._by_scarce for fact in positive):
+                continue  # it needs to be somewhere else as well
+            need = forbid = bit = 0
+            rarest = 0.0
+            for fact in positive:
                 need |= 1 << fact
+                rarity = self._rarity[facts[fact][0]]
+                if rarity > rarest:
+                    rarest, bit = rarity, 1 << fact
             for fact in operator.negative:
                 forbid |= 1 << fact
-            if need & self._scarce & ~scarce or forbid & scarce:
-                continue  # never applies here
-            need &= ~self._scarce
-            forbid &= ~self._scarce
             place.mask |= need | forbid
             for condition in operator.unless:
                 place.mask |= condition.mask
             candidate = _Candidate(position, need, forbid, operator.unless)
-            rest = [fact for fact in operator.positive if need >> fact & 1]
-            if rest:
-                bit = 1 << max(rest, key=lambda fact: self._rarity[facts[fact][0]])
+            if bit:
                 place.selected.setdefault(bit, []).append(candidate)
                 place.selectors |= bit
             elif forbid or operator.unless:

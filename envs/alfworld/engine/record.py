@@ -6,10 +6,10 @@ Downward writes a fact's deletion after its addition, so the deletion is what st
 asks about either, the record has bits of its own, above those of the world.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from agentgym.envs.alfworld.engine.domain import Domain
-from agentgym.envs.alfworld.engine.instances import Batch, Instances
+from agentgym.envs.alfworld.engine.instances import Batch, Change, Instances
 from agentgym.envs.alfworld.engine.relations import Args
 
 
@@ -27,59 +27,60 @@ class Record:
     """
 
     def __init__(self, domain: Domain, instances: Instances, start: int) -> None:
-        self._instances = instances
-        self._said = domain.spoken & domain.rules.conditional
-        self._undone = domain.undone & domain.rules.fluents
+        said = domain.spoken & domain.rules.conditional
+        undone = domain.undone & domain.rules.fluents
+        self._recorded = said | undone
+        self._reached = instances.reached
         self.facts: list[tuple[str, Args]] = []
         self.said: dict[str, dict[Args, int]] = {
-            **{predicate: {} for predicate in sorted(self._said)},
+            **{predicate: {} for predicate in sorted(said)},
             **{f"not_{predicate}": {} for predicate in sorted(domain.undone)},
         }
-        atoms, reached = instances.atoms, instances.reached
-        if self._said:
-            for fact in sorted(reached):
-                self._number(atoms[fact][0], *atoms[fact], start, self._said)
-        if self._undone:
-            for fact in sorted(_deleted(instances.batches, self._undone) & reached):
-                self._number(f"not_{atoms[fact][0]}", *atoms[fact], start, self._undone)
+        self._holds: dict[int, int] = {}  # provisional number of a fact → bit
+        self._undone: dict[int, int] = {}
+        deleted = _deleted(instances.batches, undone) & instances.reached
+        for prefix, predicates, facts, bits in (
+            ("", said, instances.reached, self._holds),
+            ("not_", undone, deleted, self._undone),
+        ):
+            for fact in sorted(facts) if predicates else ():
+                predicate, args = instances.atoms[fact]
+                if predicate in predicates:
+                    bits[fact] = self.said[prefix + predicate][args] = start + len(self.facts)
+                    self.facts.append((predicate, args))
 
-    def _number(
-        self, name: str, predicate: str, args: Args, start: int, wanted: Iterable[str]
-    ) -> None:
-        if predicate in wanted:
-            self.said[name][args] = start + len(self.facts)
-            self.facts.append((predicate, args))
-
-    def concerns(self, batch: Batch) -> bool:
+    def writes(self, batch: Batch) -> bool:
         """Whether the instances of a batch may write anything."""
-        recorded = self._said | self._undone
-        return any(effect.literal.predicate in recorded for effect in batch.schema.effects)
+        return any(x.literal.predicate in self._recorded for x in batch.schema.effects)
 
-    def changes(self, batch: Batch, row: int) -> tuple[list[int], list[int]]:
-        """Return the bits that an instance sets and those that it clears."""
-        sets: dict[int, None] = {}
-        clears: dict[int, None] = {}
-        changes = batch.changes(row)
-        certain = {c.fact for c in changes if c.add and not c.when and not c.unless}
-        for change in sorted(changes, key=lambda change: not change.add):
-            predicate, args = self._instances.atoms[change.fact]
-            if not self._instances.reached.issuperset(change.when):
-                continue  # it can never happen, and Fast Downward knows
-            if change.add and change.fact in batch.positive[row]:
-                continue  # the precondition says so already
-            if not change.add and (
-                change.fact in batch.negative[row]
-                or change.fact in certain
-                or change.fact not in self._instances.reached
-            ):
-                continue
-            holds = self.said.get(predicate, {}).get(args)
-            undone = self.said.get(f"not_{predicate}", {}).get(args)
-            for bit, on in ((holds, change.add), (undone, not change.add)):
-                if bit is not None:
-                    (sets if on else clears)[bit] = None
-                    (clears if on else sets).pop(bit, None)
-        return list(sets), list(clears)
+    def changes(self, batch: Batch) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Yield, for each instance of a batch, the bits that it sets and those that it clears."""
+        recorded = [effect for effect in batch.certain if effect[0] in self._recorded]
+        for row, (positive, negative) in enumerate(
+            zip(batch.positive, batch.negative, strict=True)
+        ):
+            changes = [Change((), (), add, column[row]) for _, add, column in recorded]
+            changes += batch.conditional[row] if batch.conditional else ()
+            certain = {c.fact for c in changes if c.add and not c.when and not c.unless}
+            sets: set[int] = set()
+            clears: set[int] = set()
+            for adds in (True, False):  # the deletions have the last word
+                for change in changes:
+                    fact = change.fact
+                    if change.add != adds or not self._reached.issuperset(change.when):
+                        continue
+                    if fact in (positive if adds else negative):
+                        continue  # nothing to report: the precondition says so already
+                    if not adds and fact in certain:
+                        continue
+                    on, off = (self._holds, self._undone) if adds else (self._undone, self._holds)
+                    if fact in on:
+                        sets.add(on[fact])
+                        clears.discard(on[fact])
+                    if fact in off:
+                        clears.add(off[fact])
+                        sets.discard(off[fact])
+            yield tuple(sorted(sets)), tuple(sorted(clears))
 
 
 def _deleted(batches: list[Batch], predicates: frozenset[str]) -> set[int]:

@@ -40,10 +40,17 @@ Found = tuple[Args, int]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is bound while a symbol is evaluated: objects by name, and by name and type."""
+    """What is known while a symbol is evaluated.
+
+    Attributes:
+        variables: The bound objects by name.
+        mapping: The bound objects by name and type.
+        state: The one state that the text is for, or None for a text of every state.
+    """
 
     variables: Mapping[str, Entity]
     mapping: Mapping[Placeholder, str]
+    state: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,7 @@ class Words:
         self._facts: dict[tuple[str, tuple[str, ...]], list[Found]] = {}
         self._indexes: dict[tuple[QueryAtom, tuple[int, ...]], dict[Args, list[Found]]] = {}
         self._used: dict[str, _Uses] = {}
+        self._values: dict[tuple[str, ...], str] = {}
 
     def saying(self, body: tuple[Symbol, ...], scope: Scope) -> Saying:
         """Evaluate a template."""
@@ -176,7 +184,7 @@ class Words:
             case Text(text):
                 return text
             case Value(source):
-                return evaluate(source, scope.variables)
+                return self._value(source, scope)
             case Call(name):
                 return self._call(name, scope)
             case Each(body, query, listed):
@@ -191,6 +199,14 @@ class Words:
                 empty, between, last = (self._symbol(word, scope) for word in _LIST)
                 tree = Items(items, (empty, between, last))
                 return tree if looks_at(tree) else say(tree, 0)
+
+    def _value(self, source: str, scope: Scope) -> str:
+        used = sorted(identifiers(source) & scope.variables.keys())
+        key = (source, *(scope.variables[name].id for name in used))
+        value = self._values.get(key)
+        if value is None:
+            value = self._values[key] = evaluate(source, scope.variables)
+        return value
 
     def _call(self, name: str, scope: Scope) -> Tree:
         if name not in self._rules:
@@ -219,9 +235,13 @@ class Words:
         def search(depth: int, facts: int) -> Iterator[tuple[int, Scope]]:
             if depth == len(query):
                 named = {name: self.entities[id_] for (name, _), id_ in mapping.items()}
-                yield facts, Scope({**scope.variables, **named}, dict(mapping))
+                yield facts, Scope({**scope.variables, **named}, dict(mapping), scope.state)
                 return
             for args, fact in self._matching(query[depth], mapping):
+                if scope.state is not None:
+                    if scope.state & fact != fact:
+                        continue
+                    fact = 0
                 fresh: list[Placeholder] = []
                 for place, arg in zip(query[depth].placeholders, args, strict=True):
                     known = mapping.get(place)
