@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +34,8 @@ def replacing(path: Path) -> Generator[Path]:
     except OSError as fault:
         raise DataError(f"{path} can't be written: {fault.strerror or fault}") from fault
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

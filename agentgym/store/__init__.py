@@ -11,6 +11,7 @@ file systems. A trajectory that `add` returned from survives `kill -9`; a torn t
 its checksum and left out. `docs/trajectories.md` has the format.
 """
 
+from agentgym.store.interchange import Exported, Format, export
 from agentgym.store.reader import Rows, Store
 from agentgym.store.segment import Damage
 from agentgym.store.summary import Summary
@@ -26,4 +27,7 @@ __all__ = [
     "Condition",
     "parse_conditions",
     "Damage",
+    "export",
+    "Exported",
+    "Format",
 ]
