@@ -1,0 +1,160 @@
+"""Plans over a game's states: A* with a delete-relaxation heuristic, first on what seems to matter.
+
+A full-size room has thousands of operators and a walk to everywhere in every state, yet a plan
+touches a handful of them. So the planner first asks the relaxation (relaxed.py) which ways to the
+goal are cheapest, keeps the operators that move between the facts of these ways, and searches with
+them alone; only if that fails does it search with all. The heuristic is not admissible, but so
+close to the truth that plans are shortest or nearly so. Nothing here knows what a fact or an
+operator means.
+"""
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from agentgym.envs.alfworld.engine import Game
+from agentgym.envs.alfworld.experts.relaxed import Choices, Move, Relaxation, cheapest, estimates
+
+_SLACK = 1  # a way to the goal this much dearer than the cheapest is still looked into
+_WAYS = 6  # to each part of the goal, at most
+_ESTIMATES = 5_000  # before a search gives up, after seconds; a household takes a few hundred
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a plan.
+
+    Attributes:
+        state: The state in which the operator is to be applied.
+        operator: The operator's number in the game.
+    """
+
+    state: int
+    operator: int
+
+
+class Planner:
+    """Finds plans for one game, from any of its states.
+
+    Args:
+        game: The game.
+    """
+
+    def __init__(self, game: Game) -> None:
+        self._game = game
+        self._relaxation = Relaxation(game)
+
+    def plan(self, state: int) -> list[Step] | None:
+        """Return steps that lead from a state to the goal; equal states get equal plans.
+
+        Returns:
+            The steps, none where the goal holds already; None where no plan was found.
+        """
+        if self._game.is_goal(state):
+            return []
+        start = self._relaxation.extend(state)
+        moves, ways = self._worthwhile(start)
+        if not moves:
+            return None
+        found = self._search(state, moves, ways)
+        if found is None:
+            found = self._search(state, self._relaxation.moves, self._relaxation.goal)
+        return None if found is None else self._plainly(found)
+
+    def _worthwhile(self, start: int) -> tuple[list[Move], Choices]:
+        """Choose the ways to the goal that look cheapest, and the moves that serve them."""
+        relaxation = self._relaxation
+        ways: list[tuple[int, ...]] = []
+        facts = 0
+        for masks, part in zip(
+            relaxation.goal, estimates(start, relaxation.moves, relaxation.goal), strict=True
+        ):
+            ranked = sorted(
+                (estimate.cost, rank) for rank, estimate in enumerate(part) if estimate is not None
+            )
+            kept = [rank for cost, rank in ranked[:_WAYS] if cost <= ranked[0][0] + _SLACK]
+            ways.append(tuple(masks[rank] for rank in kept))
+            for rank in kept:
+                estimate = part[rank]
+                assert estimate is not None  # only those were ranked
+                facts |= masks[rank]
+                for move in estimate.moves:
+                    facts |= move.need
+        if not all(ways):
+            return [], ()
+        at_hand = facts | start
+        moves = [move for move in relaxation.moves if move.add & facts and not move.need & ~at_hand]
+        return moves, tuple(ways)
+
+    def _search(self, state: int, moves: list[Move], ways: Choices) -> list[Step] | None:
+        game, extend = self._game, self._relaxation.extend
+        physical, is_goal, apply = game.physical, game.is_goal, game.apply
+        tests = [(move.need, move.operator) for move in moves]
+        estimate = cheapest(extend(state), moves, ways)
+        if estimate is None:
+            return None
+        came: dict[int, Step | None] = {state & physical: None}
+        depth = {state & physical: 0}
+        # Of two states that look equally good the deeper goes first, then the older.
+        queue: list[tuple[int, int, int, int]] = [(estimate, 0, 0, state)]
+        born = 0
+        closed: set[int] = set()
+        while queue and born < _ESTIMATES:
+            _, _, _, current = heappop(queue)
+            key = current & physical
+            if key in closed:
+                continue
+            closed.add(key)
+            if is_goal(current):
+                return _trace(key, came, physical)
+            here, steps = extend(current), depth[key] + 1
+            for need, operator in tests:
+                if need & ~here or any(
+                    test.holds(current) for test in game.operators[operator].unless
+                ):
+                    continue
+                reached = apply(current, operator)
+                child = reached & physical
+                if depth.get(child, steps + 1) <= steps:
+                    continue
+                estimate = cheapest(extend(reached), moves, ways)
+                if estimate is None:
+                    continue
+                depth[child] = steps
+                came[child] = Step(current, operator)
+                closed.discard(child)
+                born += 1
+                heappush(queue, (steps + estimate, -steps, born, reached))
+        return None
+
+    def _plainly(self, plan: list[Step]) -> list[Step]:
+        """Of operators that come to the same, prefer the one that names what the next step needs.
+
+        Two receptacles can share a spot: go to the one that is used then.
+        """
+        game, physical = self._game, self._game.physical
+        named: frozenset[str] = frozenset()
+        said: list[Step] = []
+        for step in reversed(plan):
+            reached = game.apply(step.state, step.operator) & physical
+            alike = [
+                operator
+                for operator in game.applicable(step.state)
+                if game.apply(step.state, operator) & physical == reached
+            ]
+            best = max(
+                alike,
+                key=lambda one: (len(named.intersection(game.operators[one].args)), -one),
+                default=step.operator,
+            )
+            named = frozenset(game.operators[best].args)
+            said.append(Step(step.state, best))
+        return said[::-1]
+
+
+def _trace(key: int, came: dict[int, Step | None], physical: int) -> list[Step]:
+    steps: list[Step] = []
+    step = came[key]
+    while step is not None:
+        steps.append(step)
+        step = came[step.state & physical]
+    return steps[::-1]
