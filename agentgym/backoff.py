@@ -17,10 +17,10 @@ class Backoff(Config):
         jitter: Every delay is drawn from 1 - jitter to 1 + jitter times its length.
     """
 
-    first: float = Field(0.5, ge=0)
-    factor: float = Field(2.0, ge=1)
-    most: float = Field(30.0, ge=0)
-    jitter: float = Field(0.5, ge=0, le=1)
+    first: float = Field(default=0.5, ge=0)
+    factor: float = Field(default=2.0, ge=1)
+    most: float = Field(default=30.0, ge=0)
+    jitter: float = Field(default=0.5, ge=0, le=1)
 
     def seconds(self, failures: int, rng: random.Random) -> float:
         """Return the delay after so many failures in a row.

@@ -9,7 +9,6 @@ belongs to one event loop.
 """
 
 import asyncio
-import itertools
 import logging
 import random
 import time
@@ -48,17 +47,17 @@ class PoolConfig(Config):
             to close it at once.
     """
 
-    size: int = Field(8, ge=1)
-    spares: int = Field(0, ge=0)
-    lease_seconds: float = Field(600.0, gt=0)
-    create_seconds: float = Field(120.0, gt=0)
-    check_seconds: float = Field(10.0, gt=0)
-    close_seconds: float = Field(30.0, gt=0)
-    check_after: float = Field(0.0, ge=0)
-    attempts: int = Field(3, ge=1)
+    size: int = Field(default=8, ge=1)
+    spares: int = Field(default=0, ge=0)
+    lease_seconds: float = Field(default=600.0, gt=0)
+    create_seconds: float = Field(default=120.0, gt=0)
+    check_seconds: float = Field(default=10.0, gt=0)
+    close_seconds: float = Field(default=30.0, gt=0)
+    check_after: float = Field(default=0.0, ge=0)
+    attempts: int = Field(default=3, ge=1)
     backoff: Backoff = Backoff()
-    uses: int | None = Field(None, ge=1)
-    quarantine: float | None = Field(None, ge=0)
+    uses: int | None = Field(default=None, ge=1)
+    quarantine: float | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +267,16 @@ class Pool(Generic[T]):
                     "%s: %d members were not closed in %g s", self.name, self._alive, limit
                 )
 
+    def abandon(self) -> None:
+        """Give everything up without closing it: members are ended by other means, or not at all.
+
+        For a program that leaves at once; works without a running event loop.
+        """
+        self._closed = True
+        self._idle.clear()
+        self._lent.clear()
+        self._resting.clear()
+
     # How a borrower gets a member.
 
     async def _next(self) -> _Slot[T]:
@@ -322,26 +331,31 @@ class Pool(Generic[T]):
             return False
 
     async def _make(self) -> _Slot[T]:
+        failures = 0
+        while True:
+            fault = await self._try_to_make()
+            if isinstance(fault, _Slot):
+                self._made += 1
+                return fault
+            failures += 1
+            self._failed += 1
+            _log.info("%s: attempt %d failed: %s", self.name, failures, fault)
+            if failures == self.config.attempts:
+                raise InfraError(
+                    f"{self.name}: none could be made in {failures} attempts; the last failed "
+                    f"with: {fault}"
+                ) from fault
+            await asyncio.sleep(self.config.backoff.seconds(failures, self._rng))
+
+    async def _try_to_make(self) -> "_Slot[T] | InfraError | OSError":
         limit = self.config.create_seconds
-        for attempt in itertools.count(1):
-            try:
-                async with asyncio.timeout(limit):
-                    member = await self._create()
-            except (InfraError, OSError) as fault:
-                self._failed += 1
-                late = isinstance(fault, TimeoutError)
-                failure = TimeLimitError("create", self.name, limit) if late else fault
-                _log.info("%s: attempt %d failed: %s", self.name, attempt, failure)
-                if attempt == self.config.attempts:
-                    raise InfraError(
-                        f"{self.name}: none could be made in {attempt} attempts; the last failed "
-                        f"with: {failure}"
-                    ) from fault
-                await asyncio.sleep(self.config.backoff.seconds(attempt, self._rng))
-            else:
-                break
-        self._made += 1
-        return _Slot(member)
+        try:
+            async with asyncio.timeout(limit):
+                return _Slot(await self._create())
+        except TimeoutError:
+            return TimeLimitError("create", self.name, limit)
+        except (InfraError, OSError) as fault:
+            return fault
 
     # Where members go.
 

@@ -11,6 +11,7 @@ from gymnasium.envs.registration import load_env_creator
 
 from agentgym import registry
 from agentgym.env import WorkerKind
+from agentgym.workers._local import label as env_label
 from agentgym.workers._pending import Pending
 from agentgym.workers.base import Briefing, EnvSource, Reset, Stage, Step, Worker
 from agentgym.workers.process import process_worker
@@ -19,6 +20,7 @@ from agentgym.workers.thread import shared_worker, thread_worker
 __all__ = [
     "make_worker",
     "worker_kind",
+    "env_label",
     "Worker",
     "Pending",
     "Reset",

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 
 from agentgym import registry
+from agentgym.actions import ToolCallFormat
 from agentgym.errors import AgentGymError, EnvError
 from agentgym.task import Task
 from agentgym.workers.base import Briefing, EnvSource, Host, Reset, Step
@@ -98,10 +99,13 @@ def label(source: EnvSource) -> str:
 def _briefing(env: gymnasium.Env[Any, Any]) -> Briefing:
     # A foreign environment has none of these.
     task: Task | None = _attribute(env, "task", None)
+    tools = tuple(_attribute(env, "tools", ()))
+    action_format = _attribute(env, "action_format", None)
     return Briefing(
         instructions=_attribute(env, "instructions", ""),
-        tools=tuple(_attribute(env, "tools", ())),
-        stop=tuple(getattr(_attribute(env, "action_format", None), "stop", ())),
+        tools=tools,
+        shown_tools=tools if isinstance(action_format, ToolCallFormat) else (),
+        stop=tuple(getattr(action_format, "stop", ())),
         task=None if task is None else replace(task, data={}),
         data_version=_attribute(env, "data_version", None),
     )

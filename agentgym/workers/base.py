@@ -48,6 +48,8 @@ class Briefing:
     Attributes:
         instructions: The system prompt.
         tools: What the model may call.
+        shown_tools: Those that a chat template is to show, in its own way: all of them where the
+            model answers with the calls that templates ask for, else none.
         stop: Strings that end a turn in the environment's action format.
         task: The task without its `data`, which stays where the environment is; None for an
             environment that knows no tasks.
@@ -56,6 +58,7 @@ class Briefing:
 
     instructions: str = ""
     tools: tuple[ToolSpec, ...] = ()
+    shown_tools: tuple[ToolSpec, ...] = ()
     stop: tuple[str, ...] = ()
     task: Task | None = None
     data_version: str | None = None
@@ -237,7 +240,8 @@ class Worker:
             raise InfraError(f"Can't {stage} {self.name}: {self._broken}. Use a fresh worker.")
         if self.busy:
             raise EpisodeStateError(f"{self.name} is busy: wait for its last call first.")
-        self._current = call = Pending[Any](self, stage, seconds, function, arguments)
+        call: Pending[Any] = Pending(self, stage, seconds, function, arguments)
+        self._current = call
         self.lane.put(call)
         return call
 
