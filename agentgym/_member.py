@@ -10,11 +10,13 @@ and with growing pauses.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from agentgym.backoff import Backoff
 from agentgym.errors import AgentGymError, EnvError, EpisodeStateError, InfraError, UsageError
 from agentgym.stop_reason import StopReason
 from agentgym.workers import Pending, Reset, Step, Worker
@@ -29,14 +31,14 @@ class Limits:
         reset: Seconds for a reset, making the environment included.
         close: Seconds for closing.
         attempts: How often a reset is tried, each time on a fresh worker.
-        pause: Seconds before the second try; every further pause is twice as long.
+        backoff: How long to wait between two tries.
     """
 
     step: float
     reset: float
     close: float
     attempts: int
-    pause: float
+    backoff: Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Member:
         self.last: Any = None
         """What it showed last."""
         self._hire, self._mode, self._limits, self._listener = hire, mode, limits, listener
+        self._jitter = Random(index)
         self._job: _Job | None = None
         self._pending: Pending[Any] | None = None
         self._wake: float | None = None
@@ -236,7 +239,8 @@ class Member:
         self._begun = self._ended = True
         if job.resets:
             if isinstance(fault, InfraError) and job.attempt < self._limits.attempts:
-                self._wake = time.monotonic() + self._limits.pause * 2 ** (job.attempt - 1)
+                pause = self._limits.backoff.seconds(job.attempt, self._jitter)
+                self._wake = time.monotonic() + pause
                 self._job = replace(job, attempt=job.attempt + 1)
                 return None
             if job.ending is not None:

@@ -20,6 +20,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from agentgym._batch_info import batch_infos
 from agentgym._member import Limits, Member, Outcome
+from agentgym.backoff import Backoff
 from agentgym.env import WorkerKind
 from agentgym.errors import (
     AgentGymError,
@@ -58,7 +59,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         reset_timeout: Seconds that a member's reset may take, making the environment included.
         close_timeout: Seconds that closing may take, all members together.
         reset_attempts: How often a reset is tried, on a fresh member each time.
-        retry_pause: Seconds before the second try; every further pause is twice as long.
+        backoff: How long to wait between two tries; None for the usual pauses.
         **env_kwargs: The environment's options.
 
     Raises:
@@ -87,7 +88,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         reset_timeout: float = 300.0,
         close_timeout: float = 30.0,
         reset_attempts: int = 3,
-        retry_pause: float = 1.0,
+        backoff: Backoff | None = None,
         **env_kwargs: Any,
     ) -> None:
         if num_envs < 1:
@@ -101,7 +102,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         self.spec = env_spec(env_id)
         self.render_mode = env_kwargs.get("render_mode")
         self._limits = Limits(
-            step_timeout, reset_timeout, close_timeout, reset_attempts, retry_pause
+            step_timeout, reset_timeout, close_timeout, reset_attempts, backoff or Backoff()
         )
         self._arrivals: SimpleQueue[tuple[Member, Pending[Any]]] = SimpleQueue()
         self._members = [

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import agentgym
 from agentgym._batch_info import batch_infos
+from agentgym.backoff import Backoff
 from agentgym.conformance.resources import Holdings
 from agentgym.errors import (
     EnvError,
@@ -30,6 +31,7 @@ from agentgym.vector import AgentVectorEnv
 from agentgym.wrappers import HistoryWindow, TurnLimit
 
 MODES = list(AutoresetMode)
+FAST = Backoff(first=0.01)
 process = pytest.param("process", marks=pytest.mark.integration)
 
 
@@ -38,7 +40,7 @@ def make() -> Iterator[Callable[..., AgentVectorEnv]]:
     made: list[AgentVectorEnv] = []
 
     def make(env_id: str = toy_envs.MOODY, num_envs: int = 3, **kwargs: Any) -> AgentVectorEnv:
-        made.append(agentgym.make_vec(env_id, num_envs, **{"retry_pause": 0.01, **kwargs}))
+        made.append(agentgym.make_vec(env_id, num_envs, **{"backoff": FAST, **kwargs}))
         return made[-1]
 
     yield make

@@ -1,0 +1,1 @@
+"""A garden, an almanac and a way to learn gardening, for agentgym."""

@@ -1,0 +1,7 @@
+"""A trainer that waits for things to grow."""
+
+
+class Greenthumb:
+    """Learns by waiting."""
+
+    name = "greenthumb"
