@@ -6,7 +6,6 @@ drawn from the seed, the step and the episode, and everything that a step leaves
 checkpoint, so a run that was killed goes on as if it had not been.
 """
 
-import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -92,6 +91,10 @@ class Trainer(ABC):
         """Return the arguments that every learner of this run takes."""
         return {"total_updates": self.config.steps, "seed": self.config.seed}
 
+    def figures(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return the few metrics that a progress bar shows."""
+        return {"loss": metrics.get("loss/policy", float("nan")), "s/step": metrics["time/step"]}
+
     def extra_state(self) -> dict[str, Any]:
         """Return what is kept beside model and optimiser."""
         return {}
@@ -131,7 +134,7 @@ class Trainer(ABC):
                     metrics["time/step"] = time.perf_counter() - started
                     log.log(self.steps_done, metrics)
                     if progress is not None:
-                        progress(self.steps_done, metrics)
+                        progress(self.steps_done, self.figures(metrics))
                     last = self.steps_done == config.steps
                     if last or self.steps_done % config.checkpoint.every == 0:
                         self.save()
@@ -159,9 +162,3 @@ class Trainer(ABC):
         self.learner.load_state_dict(state["learner"])
         self.restore_extra(state["extra"])
         self.steps_done = state["step"]
-
-
-def stable_seed(*parts: int | str) -> int:
-    """Return a seed that depends on the parts and nothing else; equal in every process."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big")

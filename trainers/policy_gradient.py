@@ -8,7 +8,7 @@ token's advantage is).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -22,10 +22,11 @@ from agentgym.policies.transformers import TransformersPolicy
 from agentgym.policy import Sampling
 from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
 from agentgym.run_dir import RunDir
+from agentgym.seeding import stable_seed
 from agentgym.store import StoreWriter
 from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, turn_advantages
 from agentgym.trainers.batch import TokenBatch, TurnTable
-from agentgym.trainers.loop import TrainConfig, Trainer, stable_seed
+from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
 from agentgym.trainers.models import Reference
 from agentgym.trainers.penalties import add_outcome
@@ -142,6 +143,7 @@ class PolicyGradientTrainer(Trainer):
     def close(self) -> None:
         """Stop the environments."""
         if self._collector is not None:
+            self._collector.run(self.policy.close)
             self._collector.close()
 
     @property
@@ -157,8 +159,8 @@ class PolicyGradientTrainer(Trainer):
         rolled = time.perf_counter()
         metrics = rollout_metrics(fresh)
         trajectories, chosen = self.choose(fresh)
-        metrics |= chosen | self.learn(trajectories)
-        self.policy.policy_version = self.steps_done + 1
+        with self.policy.updating():
+            metrics |= chosen | self.learn(trajectories)
         metrics["time/rollout"] = rolled - started
         metrics["time/update"] = time.perf_counter() - rolled
         return metrics
@@ -210,6 +212,11 @@ class PolicyGradientTrainer(Trainer):
             )
             for member in range(size)
         ]
+
+    def figures(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return the few metrics that a progress bar shows."""
+        shown = ("rollout/success", "rollout/reward", "rollout/turns", "time/step")
+        return {name.rpartition("/")[2]: metrics[name] for name in shown if name in metrics}
 
     def learner_options(self) -> dict[str, Any]:
         """Return the arguments that every learner of this run takes."""

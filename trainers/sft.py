@@ -22,12 +22,13 @@ from agentgym.errors import DataError
 from agentgym.policies.scripted import ExpertPolicy
 from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
 from agentgym.run_dir import RunDir
+from agentgym.seeding import stable_seed
 from agentgym.store import Store, StoreWriter, Summary, parse_conditions
 from agentgym.tool import ToolSpec
 from agentgym.trainers.aggregation import Aggregation
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.learner import Learner
-from agentgym.trainers.loop import TrainConfig, Trainer, stable_seed
+from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig
 from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel, RatioLevel
 from agentgym.trainers.sampler import TaskSampler

@@ -1,0 +1,132 @@
+"""`evaluate`: run a policy on an environment and say how well it does, with its uncertainty.
+
+Means are over episodes that ended by the model's doing; what the world or the policy's machinery
+broke is counted beside them and judged as neither success nor failure. Standard errors are those of
+independent episodes.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agentgym import registry
+from agentgym.policy import Policy, Sampling
+from agentgym.progress import Display
+from agentgym.rollout import RolloutConfig, Writer, collect
+from agentgym.stop_reason import StopReason
+from agentgym.trajectory import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean and its standard error; nan where there is nothing to take it over."""
+
+    mean: float
+    stderr: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        """Return the mean of independent values."""
+        if not values:
+            return cls(float("nan"), float("nan"))
+        array = np.asarray(values, np.float64)
+        spread = float(array.std(ddof=1)) if len(array) > 1 else float("nan")
+        return cls(float(array.mean()), spread / len(array) ** 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well a policy did.
+
+    Attributes:
+        episodes: How many were run.
+        judged: How many ended by the model's doing; the estimates are over these.
+        success: Fraction solved.
+        reward: Sum of an episode's rewards.
+        turns: Length in turns.
+        tokens: Sampled tokens; 0 for policies without tokens.
+        stops: How often each stop reason occurred, the commonest first.
+        seconds: Mean wall-clock length of an episode.
+        metrics: Means of the environment's own figures.
+    """
+
+    episodes: int
+    judged: int
+    success: Estimate
+    reward: Estimate
+    turns: Estimate
+    tokens: Estimate
+    stops: Mapping[StopReason, int]
+    seconds: float
+    metrics: Mapping[str, float]
+
+    @classmethod
+    def of(cls, trajectories: Sequence[Trajectory]) -> "Evaluation":
+        """Return the evaluation of these episodes."""
+        judged = [t for t in trajectories if t.stop_reason.trainable]
+        names = sorted({name for t in judged for name in t.metrics})
+        return cls(
+            episodes=len(trajectories),
+            judged=len(judged),
+            success=Estimate.of([float(t.success) for t in judged]),
+            reward=Estimate.of([t.reward for t in judged]),
+            turns=Estimate.of([len(t.turns) for t in judged]),
+            tokens=Estimate.of([t.sampled_tokens for t in judged]),
+            stops=dict(Counter(t.stop_reason for t in trajectories).most_common()),
+            seconds=float(np.mean([t.seconds for t in trajectories])) if trajectories else 0.0,
+            metrics={
+                n: float(np.mean([t.metrics[n] for t in judged if n in t.metrics])) for n in names
+            },
+        )
+
+
+def evaluate(
+    env_id: str,
+    policy: Policy,
+    episodes: int,
+    *,
+    env_kwargs: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    sampling: Sampling | None = None,
+    config: RolloutConfig | None = None,
+    writer: Writer | None = None,
+    display: Display | None = None,
+) -> Evaluation:
+    """Run a policy on the first tasks of an environment, round and round if there are too few.
+
+    Args:
+        env_id: The environment's id.
+        policy: Who acts; stays open.
+        episodes: How many.
+        env_kwargs: The environment's options.
+        seed: Seeds the environments and the sampling.
+        sampling: How the policy samples.
+        config: Concurrency, limits, retries.
+        writer: Gets every trajectory as it ends.
+        display: How progress is shown; None for a bar on a terminal and lines elsewhere.
+
+    Raises:
+        UnknownNameError: If there is no such environment.
+        UsageError: If it does not take these options.
+    """
+    env = registry.make(env_id, **(env_kwargs or {}))
+    tasks = range(min(episodes, len(env.tasks)))
+    env.close()
+    return Evaluation.of(
+        collect(
+            env_id,
+            policy,
+            episodes,
+            env_kwargs=env_kwargs,
+            config=config,
+            sampling=sampling,
+            tasks=tasks,
+            seed=seed,
+            writer=writer,
+            display=display,
+            label="eval",
+        )
+    )
