@@ -1,0 +1,60 @@
+"""Options that `eval`, `collect` and `play` share, and how they become library objects."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from agentgym.policy import Sampling
+from agentgym.progress import Display
+from agentgym.rollout import RolloutConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.argument("env_id"),
+    click.argument("options", nargs=-1, metavar="[KEY=VALUE]…"),
+    click.option(
+        "--policy",
+        required=True,
+        help="An expert's name, random, human, a Hugging Face folder or id.",
+    ),
+    click.option("--episodes", default=100, show_default=True),
+    click.option("--seed", default=0, show_default=True),
+    click.option("--concurrency", type=int, help="Episodes at once; as many as suit by default."),
+    click.option("--temperature", default=1.0, show_default=True, help="0 is greedy."),
+    click.option("--max-tokens", default=64, show_default=True, help="Longest answer, in tokens."),
+    click.option(
+        "--out", type=click.Path(path_type=Path), help="Run folder; runs/<verb>-<time> by default."
+    ),
+    click.option("--quiet", is_flag=True, help="No progress."),
+)
+
+
+def rollout_options(function: F) -> F:
+    """Add the shared options to a verb."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def rollout_config(concurrency: int | None) -> RolloutConfig:
+    """Return the rollout's configuration."""
+    return RolloutConfig(concurrency=concurrency)
+
+
+def sampling(temperature: float, max_tokens: int) -> Sampling:
+    """Return how the policy samples."""
+    return Sampling(temperature=temperature, max_tokens=max_tokens)
+
+
+def display(quiet: bool) -> Display | None:
+    """Return how progress is shown."""
+    return Display.OFF if quiet else None
+
+
+def run_folder(out: Path | None, verb: str) -> Path:
+    """Return where a run is written."""
+    return out or Path("runs") / f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -1,0 +1,58 @@
+"""`agentgym collect`: run a policy and keep its trajectories."""
+
+from pathlib import Path
+
+import click
+
+from agentgym.cli._rollout_options import (
+    display,
+    rollout_config,
+    rollout_options,
+    run_folder,
+    sampling,
+)
+from agentgym.config import parse_overrides
+from agentgym.policies import make_policy
+from agentgym.rollout import collect
+from agentgym.run_dir import RunDir
+from agentgym.store import Store
+
+
+@click.command("collect")
+@rollout_options
+@click.option("--group-size", default=1, show_default=True, help="Episodes of one task and seed.")
+def command(
+    env_id: str,
+    options: tuple[str, ...],
+    policy: str,
+    episodes: int,
+    seed: int,
+    concurrency: int | None,
+    temperature: float,
+    max_tokens: int,
+    out: Path | None,
+    quiet: bool,
+    group_size: int,
+) -> None:
+    """Run a policy on ENV_ID and keep its trajectories.
+
+    Options of the environment follow as KEY=VALUE. Tasks are drawn by seed.
+    """
+    actor = make_policy(policy)
+    run = RunDir.create(run_folder(out, "collect"), command="collect")
+    with Store.writer(run.path) as writer:
+        trajectories = collect(
+            env_id,
+            actor,
+            episodes,
+            env_kwargs=parse_overrides(options),
+            config=rollout_config(concurrency),
+            sampling=sampling(temperature, max_tokens),
+            seed=seed,
+            group_size=group_size,
+            writer=writer,
+            display=display(quiet),
+            label="collect",
+        )
+    solved = sum(t.success for t in trajectories)
+    click.echo(f"{run.path}: {len(trajectories)} trajectories, {solved} successful")

@@ -1,0 +1,74 @@
+"""`agentgym eval`: run a policy and print how well it does."""
+
+from pathlib import Path
+
+import click
+
+from agentgym.cli._rollout_options import (
+    display,
+    rollout_config,
+    rollout_options,
+    run_folder,
+    sampling,
+)
+from agentgym.config import parse_overrides
+from agentgym.evaluate import Estimate, evaluate
+from agentgym.policies import make_policy
+from agentgym.run_dir import RunDir
+from agentgym.store import Store
+
+
+@click.command("eval")
+@rollout_options
+def command(
+    env_id: str,
+    options: tuple[str, ...],
+    policy: str,
+    episodes: int,
+    seed: int,
+    concurrency: int | None,
+    temperature: float,
+    max_tokens: int,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Run a policy on ENV_ID, print a table, and keep the trajectories.
+
+    Options of the environment follow as KEY=VALUE, such as split=valid_unseen difficulty=tiny.
+    """
+    actor = make_policy(policy)
+    run = RunDir.create(run_folder(out, "eval"), command="eval")
+    with Store.writer(run.path) as writer:
+        result = evaluate(
+            env_id,
+            actor,
+            episodes,
+            env_kwargs=parse_overrides(options),
+            seed=seed,
+            sampling=sampling(temperature, max_tokens),
+            config=rollout_config(concurrency),
+            writer=writer,
+            display=display(quiet),
+        )
+    rows = [
+        ("episodes", f"{result.judged} judged of {result.episodes}"),
+        ("success", _percent(result.success)),
+        ("reward", _plain(result.reward)),
+        ("turns", _plain(result.turns)),
+        ("tokens", _plain(result.tokens)),
+        ("seconds/episode", f"{result.seconds:.3g}"),
+        *((f"stop/{reason}", str(count)) for reason, count in result.stops.items()),
+        *((f"env/{name}", f"{value:.3g}") for name, value in result.metrics.items()),
+    ]
+    click.echo(f"{env_id} with {policy}")
+    for name, value in rows:
+        click.echo(f"  {name:18} {value}")
+    click.echo(f"  {'trajectories':18} {run.path}")
+
+
+def _percent(estimate: Estimate) -> str:
+    return f"{100 * estimate.mean:.1f}% ± {100 * estimate.stderr:.1f}"
+
+
+def _plain(estimate: Estimate) -> str:
+    return f"{estimate.mean:.3g} ± {estimate.stderr:.2g}"

@@ -1,0 +1,48 @@
+"""`agentgym play`: play an environment in the terminal."""
+
+from pathlib import Path
+
+import click
+
+from agentgym.cli._rollout_options import run_folder
+from agentgym.config import parse_overrides
+from agentgym.policies import make_policy
+from agentgym.progress import Display
+from agentgym.rollout import RolloutConfig, collect
+from agentgym.run_dir import RunDir
+from agentgym.store import Store
+
+# A person thinks longer than a model, and may leave the table.
+_THINKING_SECONDS = 3600.0
+
+
+@click.command("play")
+@click.argument("env_id")
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]…")
+@click.option("--seed", default=0, show_default=True, help="Picks the task.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folder; runs/play-<time> by default."
+)
+def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) -> None:
+    """Play an episode of ENV_ID yourself; /hint shows what the expert would do, /quit leaves.
+
+    Options of the environment follow as KEY=VALUE, such as difficulty=tiny. The episode is kept
+    like any other, so what you play can be learnt from.
+    """
+    run = RunDir.create(run_folder(out, "play"), command="play")
+    config = RolloutConfig(concurrency=1, generate_seconds=_THINKING_SECONDS)
+    with Store.writer(run.path) as writer:
+        (trajectory,) = collect(
+            env_id,
+            make_policy("human"),
+            1,
+            env_kwargs=parse_overrides(options),
+            config=config,
+            seed=seed,
+            writer=writer,
+            display=Display.OFF,
+        )
+    click.echo(f"\n{trajectory.final_observation}" if trajectory.final_observation else "")
+    turns = len(trajectory.turns)
+    click.echo(f"{trajectory.stop_reason} after {turns} turns, reward {trajectory.reward:g}")
+    click.echo(f"kept in {run.path}")
