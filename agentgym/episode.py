@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentgym._deadlines import TaskLimit
 from agentgym.conversation import Conversation
 from agentgym.env import Image
 from agentgym.errors import PolicyError, TimeLimitError, UsageError
@@ -35,6 +36,7 @@ class EpisodeSpec:
         sampling: How the policy samples. Its seed, if set, is the episode's: every turn's own seed
             follows from it.
         options: Further options for the environment's reset.
+        meta: Goes into the trajectory's `meta`; JSON values.
     """
 
     task: int | str | None = None
@@ -42,6 +44,7 @@ class EpisodeSpec:
     group_id: str = ""
     sampling: Sampling | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Gates:
@@ -167,12 +170,12 @@ class Episode:
         self.stage = Stage.GENERATE
         policy, limit = self._policy, self._config.generate_seconds
         async with self._gates.generate:
-            clock = asyncio.timeout(limit)
+            clock = TaskLimit(limit)
             try:
-                async with clock:
+                with clock:
                     completions = await policy.generate([request])
             except TimeoutError as fault:
-                if not clock.expired():
+                if not clock.expired:
                     raise  # the policy's own
                 raise TimeLimitError(Stage.GENERATE, type(policy).__name__, limit) from fault
         if len(completions) != 1:

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from agentgym._deadlines import TaskLimit
 from agentgym.env import WorkerKind
 from agentgym.episode import Episode, EpisodeSpec, Gates
 from agentgym.errors import (
@@ -283,7 +284,7 @@ class Collector:
                 seed=env_seed,
                 group_id=spec.group_id,
                 attempts=len(faults) + 1,
-                meta={**self._meta, "faults": list(faults)} if faults else dict(self._meta),
+                meta=self._meta | dict(spec.meta) | ({"faults": list(faults)} if faults else {}),
             )
             await self._try(trajectory, spec, sampling_seed)
             infra = trajectory.stop_reason is StopReason.INFRA_ERROR
@@ -324,12 +325,12 @@ class Collector:
         episode.stage = Stage.SCORE
         limit = self.config.score_seconds
         async with self._gates.score:
-            clock = asyncio.timeout(limit)
+            clock = TaskLimit(limit)
             try:
-                async with clock:
+                with clock:
                     await score(episode.trajectory)
             except TimeoutError as fault:
-                if not clock.expired():
+                if not clock.expired:
                     raise
                 raise TimeLimitError(Stage.SCORE, self.env_id, limit) from fault
 

@@ -125,6 +125,8 @@ class Trainer(ABC):
         trackers = [open_tracker(k, self.run, resume_step=resume_step) for k in config.trackers]
         log = MetricsLog(self.run.metrics_file, resume_step=resume_step, trackers=trackers)
         with log, Store.writer(self.run.path) as writer:
+            if resume:
+                writer.rewind(self.steps_done)
             try:
                 self.open(writer)
                 while self.steps_done < config.steps:

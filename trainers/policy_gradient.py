@@ -135,10 +135,11 @@ class PolicyGradientTrainer(Trainer):
 
     def open(self, writer: StoreWriter) -> None:
         """Start the environments."""
-        env = self.config.env
-        self._collector = Collector(
-            env.id, env.kwargs, self.policy, self.config.rollout, writer=writer
-        )
+        env, rollout = self.config.env, self.config.rollout
+        if rollout.concurrency is None:
+            # More episodes than slots would push each other's keys and values out of the cache.
+            rollout = rollout.model_copy(update={"concurrency": self.config.policy.slots})
+        self._collector = Collector(env.id, env.kwargs, self.policy, rollout, writer=writer)
 
     def close(self) -> None:
         """Stop the environments."""
@@ -209,6 +210,7 @@ class PolicyGradientTrainer(Trainer):
                 seed=stable_seed(self.config.seed, *key),
                 group_id="/".join(map(str, key)),
                 sampling=replace(sampling, seed=stable_seed(self.config.seed, *key, member)),
+                meta={"step": self.steps_done + 1},
             )
             for member in range(size)
         ]

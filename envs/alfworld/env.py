@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agentgym.actions import ActionFormat, ParsedAction
-from agentgym.env import AgentEnv, Frame
+from agentgym.env import AgentEnv, Frame, WorkerKind
 from agentgym.envs.alfworld.engine import Game, Play
 from agentgym.envs.alfworld.experts import Expert, make_expert
 from agentgym.envs.alfworld.generator import Difficulty, Split, TaskType
@@ -91,6 +91,7 @@ class ALFWorldEnv(AgentEnv):
         DataError: If game files are asked for and missing or damaged.
     """
 
+    worker = WorkerKind.SHARED
     tools = (ACTION,)
     experts = ("explorer", "oracle")
     description = "You are in a house and have a task to do. You see the room in words."
