@@ -6,7 +6,9 @@ The document has the trajectory's own fields, and each of the turns' scalars as 
 turns. Texts and arrays of the turns are columns: the values of all turns behind each other, and
 their lengths in the document (-1 where a turn has none). Log-probabilities stay float32: the drift
 between rollout and learner is a difference of 1e-3 and less, which half precision would invent.
-Arrays keep the dtype that they were given.
+Arrays keep the dtype that they were given, and lie in byte planes (all first bytes, then all second
+ones, …): the high bytes of ids and the exponents of log-probabilities are alike, and so compress
+better and faster.
 """
 
 import struct
@@ -184,8 +186,10 @@ def decode_body(data: bytes) -> Body:
         row = int(np.prod(shape, dtype=np.int64))
         rows = sum(length for length in lengths if length > 0)
         # Copied, so that the arrays may be written to and don't keep the whole body alive.
-        flat = np.frombuffer(raw, dtype, rows * row, position).copy().reshape(rows, *shape)
-        position += flat.nbytes
+        size = rows * row * dtype.itemsize
+        planes = np.frombuffer(raw, np.uint8, size, position).reshape(dtype.itemsize, -1)
+        flat = planes.T.copy().reshape(-1).view(dtype).reshape(rows, *shape)
+        position += size
         start = 0
         for k, length in enumerate(lengths):
             if length >= 0:
@@ -220,6 +224,10 @@ def _runs(
         lengths[k] = len(array)
         parts.append(array.tobytes())
     return [
-        ({"dtype": dtype, "shape": list(shape)}, lengths, b"".join(parts))
+        ({"dtype": dtype, "shape": list(shape)}, lengths, _planes(b"".join(parts), dtype))
         for (dtype, shape), (lengths, parts) in runs.items()
     ]
+
+
+def _planes(data: bytes, dtype: str) -> bytes:
+    return np.frombuffer(data, np.uint8).reshape(-1, np.dtype(dtype).itemsize).T.tobytes()
