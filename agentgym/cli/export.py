@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from agentgym.store.export import Format, export
+from agentgym.store import Format, export
 
 
 @click.command("export")

@@ -34,7 +34,7 @@ def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) 
     with Store.writer(run.path) as writer:
         (trajectory,) = collect(
             env_id,
-            make_policy("human"),
+            make_policy("human", hints=True),
             1,
             env_kwargs=parse_overrides(options),
             config=config,
