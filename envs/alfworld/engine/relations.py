@@ -6,7 +6,7 @@ would leave, with one hash index per literal and pattern of bound variables. A v
 unchanging fact binds ranges over all objects of its type.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 from agentgym.envs.alfworld.engine.formula import Literal, Parameter
@@ -41,9 +41,9 @@ class Relations:
     def __init__(self, domain: Domain, problem: Problem, fluents: Iterable[str]) -> None:
         self.fluents = frozenset(fluents)
         self.objects: dict[str, list[str]] = {type_: [] for type_ in domain.parents}
-        ancestors = {type_: list(_ancestors(type_, domain.parents)) for type_ in domain.parents}
+        above = {type_: list(ancestors(type_, domain.parents)) for type_ in domain.parents}
         for name, type_ in problem.types.items():
-            for ancestor in ancestors[type_]:
+            for ancestor in above[type_]:
                 self.objects[ancestor].append(name)
         self._members = {type_: frozenset(names) for type_, names in self.objects.items()}
         self.facts: dict[str, dict[Args, None]] = {
@@ -139,7 +139,8 @@ class Relations:
         return index
 
 
-def _ancestors(type_: str, parents: dict[str, str | None]) -> Iterable[str]:
+def ancestors(type_: str, parents: Mapping[str, str | None]) -> Iterator[str]:
+    """Yield a type and its supertypes, from the narrowest."""
     current: str | None = type_
     seen: set[str] = set()
     while current is not None and current in parents and current not in seen:

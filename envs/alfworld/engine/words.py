@@ -28,13 +28,20 @@ from agentgym.envs.alfworld.engine.grammar import (
     identifiers,
 )
 from agentgym.envs.alfworld.engine.ground import Grounding
-from agentgym.envs.alfworld.engine.relations import Args
+from agentgym.envs.alfworld.engine.relations import Args, ancestors
 from agentgym.envs.alfworld.engine.text import Choice, Items, Saying, Tree, looks_at, say, sequence
 from agentgym.errors import DataError
 
 _LIST = (Call("list_empty"), Call("list_separator"), Call("list_last_separator"))
 
-Found = tuple[Args, int]
+Variable = tuple[str, str]
+"""An object and the type as which it is bound.
+
+TextWorld takes an operator's arguments to be of the types that the action declares, so an object of
+a narrower type is not found again among the facts.
+"""
+
+Found = tuple[tuple[Variable, ...], int]
 """A fact that a query can meet: its arguments, and its bit (0 if it always holds)."""
 
 
@@ -49,7 +56,7 @@ class Scope:
     """
 
     variables: Mapping[str, Entity]
-    mapping: Mapping[Placeholder, str]
+    mapping: Mapping[Placeholder, Variable]
     state: int | None = None
 
 
@@ -101,7 +108,7 @@ class Phrase:
             entities = self._words.entities
             scope = Scope(
                 {place[0]: entities[arg] for place, arg in zip(self._places, args, strict=True)},
-                dict(zip(self._places, args, strict=True)),
+                {place: (arg, place[1]) for place, arg in zip(self._places, args, strict=True)},
             )
             saying = self._sayings[key] = self._words.saying(self._body, scope)
         return saying
@@ -129,7 +136,9 @@ class Words:
         self._parents = parents
         self._grounding = grounding
         self._facts: dict[tuple[str, tuple[str, ...]], list[Found]] = {}
-        self._indexes: dict[tuple[QueryAtom, tuple[int, ...]], dict[Args, list[Found]]] = {}
+        self._indexes: dict[
+            tuple[QueryAtom, tuple[int, ...]], dict[tuple[Variable, ...], list[Found]]
+        ] = {}
         self._used: dict[str, _Uses] = {}
         self._values: dict[tuple[str, ...], str] = {}
 
@@ -169,7 +178,7 @@ class Words:
     def findable(self, atoms: frozenset[QueryAtom], places: set[Placeholder]) -> frozenset[str]:
         """Return the objects that may come to stand for one of `places`."""
         return frozenset(
-            args[position]
+            args[position][0]
             for atom in atoms
             for position, place in enumerate(atom.placeholders)
             if place in places
@@ -234,7 +243,7 @@ class Words:
 
         def search(depth: int, facts: int) -> Iterator[tuple[int, Scope]]:
             if depth == len(query):
-                named = {name: self.entities[id_] for (name, _), id_ in mapping.items()}
+                named = {name: self.entities[id_] for (name, _), (id_, _) in mapping.items()}
                 yield facts, Scope({**scope.variables, **named}, dict(mapping), scope.state)
                 return
             for args, fact in self._matching(query[depth], mapping):
@@ -258,7 +267,7 @@ class Words:
 
         yield from search(0, 0)
 
-    def _matching(self, atom: QueryAtom, mapping: Mapping[Placeholder, str]) -> list[Found]:
+    def _matching(self, atom: QueryAtom, mapping: Mapping[Placeholder, Variable]) -> list[Found]:
         """Return the facts that agree with what is bound, in TextWorld's order."""
         bound = tuple(i for i, place in enumerate(atom.placeholders) if place in mapping)
         index = self._indexes.get((atom, bound))
@@ -275,7 +284,8 @@ class Words:
             by_types: dict[tuple[str, ...], list[Found]] = {}
             for args, fact in self._grounding.spoken(atom.predicate):
                 signature = tuple(self.entities[arg].type for arg in args)
-                by_types.setdefault(signature, []).append((args, fact))
+                variables = tuple(zip(args, signature, strict=True))
+                by_types.setdefault(signature, []).append((variables, fact))
             found = [
                 fact
                 for signature in _subtypes(types, self._parents)
@@ -288,18 +298,20 @@ class Words:
 def _subtypes(
     types: tuple[str, ...], parents: Mapping[str, str | None]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the types and all that specialise them, breadth first, as TextWorld walks them."""
+    """Yield the types and what specialises them, as TextWorld walks them: some come up twice."""
     for type_ in types:
         if type_ not in parents:
             raise DataError(f"the grammar asks for objects of type {type_!r}, which does not exist")
-    children: dict[str, list[str]] = {}
-    for child in sorted(parents):
-        children.setdefault(parents[child] or "", []).append(child)
+    descendants: dict[str, list[str]] = {}
+    for type_ in sorted(parents):
+        for ancestor in ancestors(type_, parents):
+            if ancestor != type_:
+                descendants.setdefault(ancestor, []).append(type_)
 
     def narrower(one: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         for position, type_ in enumerate(one):
-            for child in children.get(type_, ()):
-                yield (*one[:position], child, *one[position + 1 :])
+            for narrow in descendants.get(type_, ()):
+                yield (*one[:position], narrow, *one[position + 1 :])
 
     yield types
     seen: set[tuple[str, ...]] = set()
