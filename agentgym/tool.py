@@ -15,8 +15,6 @@ from typing import Any, Protocol, cast, runtime_checkable
 _PLAIN_OBJECT = frozenset({"type", "properties", "required", "additionalProperties"})
 _PLAIN_STRING = frozenset({"type", "description", "title"})
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
