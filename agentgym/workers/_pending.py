@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
+from agentgym._deadlines import Deadlines
 from agentgym.errors import TimeLimitError
 
 if TYPE_CHECKING:
@@ -111,7 +112,6 @@ class Pending(Generic[T]):
         "_arguments",
         "_claim",
         "_done",
-        "_due",
         "_error",
         "_function",
         "_listener",
@@ -121,6 +121,7 @@ class Pending(Generic[T]):
         "_stage",
         "_value",
         "_waiter",
+        "due",
     )
 
     def __init__(
@@ -132,7 +133,8 @@ class Pending(Generic[T]):
         arguments: tuple[Any, ...],
     ) -> None:
         self._owner, self._stage, self._seconds = owner, stage, seconds
-        self._due = time.monotonic() + seconds
+        self.due = time.monotonic() + seconds
+        """When the time limit is up, on the monotonic clock; from then on `result` never waits."""
         self._function, self._arguments = function, arguments
         self._value: T | None = None
         self._error: BaseException | None = None
@@ -149,11 +151,6 @@ class Pending(Generic[T]):
         call = Pending[None](owner, "", 0.0, _nothing, ())
         call.run()
         return call
-
-    @property
-    def due(self) -> float:
-        """When the time limit is up, on the monotonic clock; from then on `result` never waits."""
-        return self._due
 
     def done(self) -> bool:
         """Whether the call is settled."""
@@ -179,9 +176,9 @@ class Pending(Generic[T]):
         """
         lane = self._owner.lane
         while not self._done:
-            left = self._due - time.monotonic()
+            left = self.due - time.monotonic()
             if left <= 0:
-                self._expire()
+                self.expire()
                 break
             patience = left if lane.patience is None else min(left, lane.patience)
             if self._open.acquire(timeout=patience):
@@ -199,11 +196,12 @@ class Pending(Generic[T]):
             # Settled between the first look and the line above: nobody will post the future.
             if not self._done:
                 mailbox.watch(self._owner.lane)
-                timer = loop.call_at(self._due, self._expire)
+                deadlines = Deadlines.here()
+                deadlines.set(self)
                 try:
                     yield from future
                 finally:
-                    timer.cancel()
+                    deadlines.lift(self)
         return self._outcome()
 
     def run(self) -> None:
@@ -223,7 +221,8 @@ class Pending(Generic[T]):
         """Settle the call with an error; False where it is settled already."""
         return self._settle(None, error)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Give the call up because it is due, unless it is settled."""
         if self._claim.acquire(blocking=False):
             self._finish(None, self._owner.expire(self._stage, self._seconds))
 
