@@ -107,8 +107,11 @@ class Policy(Protocol):
         ...
 
     @property
-    def wants_expert(self) -> str | None:
-        """The environment's expert whose `expert_action` the policy reads; None for no expert."""
+    def wants_expert(self) -> bool | str | None:
+        """The environment's expert whose `expert_action` the policy reads.
+
+        True for the environment's first expert; None for no expert.
+        """
         ...
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:

@@ -7,9 +7,6 @@ so every text is representable. Saved, it is an ordinary Hugging Face folder; an
 in its place.
 """
 
-# torch and transformers leave many parameters unannotated.
-# pyright: reportUnknownMemberType=false
-
 import math
 from collections import Counter
 from collections.abc import Iterable

@@ -1,0 +1,142 @@
+"""Policies without a model: an environment's expert, a random one, and a recording.
+
+They have no tokens, so a `Completion` of theirs is text only. What they answer is a function of the
+request and their arguments: nothing depends on which episode happened to be asked first.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from agentgym.errors import DataError, PolicyError
+from agentgym.policy import Completion, Request
+from agentgym.trajectory import Trajectory
+
+
+class ScriptedPolicy:
+    """Base of policies that answer at once and hold nothing.
+
+    A subclass says `_answer`, and `wants_expert` where it reads `info["expert_action"]`.
+    """
+
+    template = None
+    context_length: int | None = None
+    wants_expert: bool | str | None = None
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer the requests, in order.
+
+        Raises:
+            PolicyError: If there is no answer.
+        """
+        return [Completion(self._answer(request)) for request in requests]
+
+    def release(self, episode: str) -> None:
+        """Do nothing: no episode is remembered."""
+
+    async def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+    def _answer(self, request: Request) -> str:
+        raise NotImplementedError(f"{type(self).__name__} has no answers")
+
+
+class ExpertPolicy(ScriptedPolicy):
+    """Does what the environment's expert would do.
+
+    Args:
+        name: Which expert; the environment's first one if None.
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        self.wants_expert = True if name is None else name
+
+    def _answer(self, request: Request) -> str:
+        action = request.info.get("expert_action")
+        if not isinstance(action, str):
+            which = "The expert" if self.wants_expert is True else f"Expert {self.wants_expert!r}"
+            raise PolicyError(
+                f"{which} has no action here; make the environment with "
+                f"expert={self.wants_expert!r}, and see that it is not at a loss."
+            )
+        return action
+
+
+def oracle() -> ExpertPolicy:
+    """Return the expert that knows the whole state."""
+    return ExpertPolicy("oracle")
+
+
+def explorer() -> ExpertPolicy:
+    """Return the expert that knows what an agent could have seen."""
+    return ExpertPolicy("explorer")
+
+
+class RandomPolicy(ScriptedPolicy):
+    """Takes one of `info["admissible_commands"]` by chance; where there are none, a word it read.
+
+    The choice follows from `seed`, the request's own seed (or else its episode) and the turn.
+
+    Args:
+        seed: Seeds the choices.
+        render: Writes a command in the environment's action format; as it is for `plain`.
+    """
+
+    def __init__(self, seed: int | str = 0, render: Callable[[str], str] = str) -> None:
+        self._seed, self._render = int(seed), render
+
+    def _answer(self, request: Request) -> str:
+        given = request.sampling.seed
+        whose = request.episode if given is None else given
+        draw = Random(f"{self._seed}/{whose}/{len(request.messages)}")
+        read = str(request.messages[-1]["content"]) if request.messages else ""
+        choices = list(request.info.get("admissible_commands") or read.split() or [""])
+        return self._render(draw.choice(choices))
+
+
+class ReplayPolicy(ScriptedPolicy):
+    """Repeats recorded actions, from the first, in every episode.
+
+    Args:
+        actions: What to answer, turn by turn.
+    """
+
+    def __init__(self, actions: Sequence[str]) -> None:
+        self._actions = tuple(actions)
+
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> "ReplayPolicy":
+        """Return a policy that repeats a trajectory's actions."""
+        return cls([turn.action for turn in trajectory.turns])
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "ReplayPolicy":
+        """Read a recording: a JSON list of actions, or plain text with an action per line.
+
+        Raises:
+            DataError: If the file can't be read as either.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as fault:
+            raise DataError(f"The recording {path} can't be read: {fault}") from fault
+        if not text.lstrip().startswith("["):
+            return cls(text.splitlines())
+        try:
+            actions = cast("list[Any]", json.loads(text))
+        except json.JSONDecodeError as fault:
+            raise DataError(f"The recording {path} is not valid JSON: {fault}") from fault
+        if not all(isinstance(action, str) for action in actions):
+            raise DataError(f"The recording {path} must be a list of strings.")
+        return cls(actions)
+
+    def _answer(self, request: Request) -> str:
+        turn = sum(message["role"] == "assistant" for message in request.messages)
+        if turn >= len(self._actions):
+            raise PolicyError(
+                f"The recording has {len(self._actions)} actions, and the episode goes on after "
+                "them: it was recorded on another task, or the environment has changed."
+            )
+        return self._actions[turn]
