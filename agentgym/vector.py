@@ -40,6 +40,10 @@ Batch = tuple[
 """Observations, rewards (N,), terminations (N,), truncations (N,), infos."""
 
 
+_LOOK_SECONDS = 0.05
+"""How often time limits are looked after while answers keep coming."""
+
+
 class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
     """Many environments of one id, in threads or in processes of their own.
 
@@ -115,6 +119,8 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
             )
             for index in range(num_envs)
         ]
+        self._busy: set[Member] = set()
+        self._next_look = 0.0
         try:
             self._declare()
         except BaseException:
@@ -157,6 +163,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         for member, member_seed, wanted in zip(self._members, seeds, mask, strict=True):
             if wanted:
                 member.reset(member_seed, given or None)
+                self._busy.add(member)
         outcomes = self._gather(int(mask.sum()))
         for outcome in outcomes.values():
             if outcome.fault is not None:
@@ -186,6 +193,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
             self._check(index, action)
         for member, action in zip(self._members, actions, strict=True):
             member.step(action)
+        self._busy.update(self._members)
         return self._batch(self._gather(self.num_envs))
 
     def send(self, member: int, action: str) -> None:
@@ -204,6 +212,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         self._member(member)
         self._check(member, action)
         self._members[member].step(action)
+        self._busy.add(self._members[member])
 
     def send_reset(
         self, member: int, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -221,6 +230,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         """
         self._open()
         self._member(member).reset(seed, options)
+        self._busy.add(self._members[member])
 
     def recv(self, timeout: float | None = None) -> tuple[int, Outcome]:
         """Wait for whichever member is ready first.
@@ -313,21 +323,33 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
 
     def _next(self, until: float | None, timeout: float | None) -> tuple[int, Outcome]:
         while True:
-            busy = [member for member in self._members if member.busy]
-            if not busy:
+            if not self._busy:
                 raise EpisodeStateError("Nothing to receive: send a member something first.")
-            member = self._arrived(busy, until)
+            member = self._arrived(until)
             if member is None:
-                raise TimeLimitError("recv", f"{len(busy)} busy members", timeout or 0.0)
-            outcome = member.collect()
+                raise TimeLimitError("recv", f"{len(self._busy)} busy members", timeout or 0.0)
+            try:
+                outcome = member.collect()
+            finally:
+                if not member.busy:
+                    self._busy.discard(member)
             if outcome is not None:
                 return member.index, outcome
 
-    def _arrived(self, busy: list[Member], until: float | None) -> Member | None:
+    def _arrived(self, until: float | None) -> Member | None:
         # Wakes for an answer, for a member's time limit or pause, and for lanes that members share,
-        # where a slow call is moved aside by whoever waits.
+        # where a slow call is moved aside by whoever waits. While answers keep coming, time limits
+        # are looked after now and then only: that takes a look at every member.
+        busy = self._busy
         while True:
             now = time.monotonic()
+            if now < self._next_look:
+                with suppress(Empty):
+                    member, call = self._arrivals.get_nowait()
+                    if member.holds(call):
+                        return member
+                    continue
+            self._next_look = now + _LOOK_SECONDS
             nearest = min(busy, key=lambda member: member.deadline)
             if nearest.deadline <= now:
                 return nearest
@@ -349,8 +371,8 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
 
     def _settle(self, what: str) -> None:
         self._open()
-        busy = [member.index for member in self._members if member.busy]
-        if busy:
+        if self._busy:
+            busy = sorted(member.index for member in self._busy)
             raise EpisodeStateError(f"No {what}: receive what members {busy} were sent first.")
 
     def _open(self) -> None:
