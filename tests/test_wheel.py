@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,19 @@ def _packages_in_the_tree() -> set[str]:
 
 def test_pyproject_lists_the_packages_that_there_are() -> None:
     assert set(CONFIG["tool"]["setuptools"]["packages"]) == _packages_in_the_tree()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        (group, name, value)
+        for group, points in CONFIG["project"]["entry-points"].items()
+        for name, value in points.items()
+    ],
+)
+def test_what_pyproject_promises_is_there(group: str, name: str, value: str) -> None:
+    assert callable(EntryPoint(name, value, group).load())
 
 
 def _run(*command: str | Path, seconds: float = 300) -> str:
