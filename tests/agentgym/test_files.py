@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentgym.errors import DataError
@@ -41,6 +41,7 @@ def test_a_place_that_cannot_be_written_to_is_said(tmp_path):
 
 
 @given(st.recursive(st.floats() | st.text(st.characters()) | st.none(), st.lists))
+@settings(max_examples=30, deadline=None)
 def test_strict_json_is_json_for_everybody(value):
     def refuse(constant):
         raise AssertionError(constant)

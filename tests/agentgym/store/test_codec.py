@@ -17,7 +17,7 @@ from agentgym.trajectory import Trajectory, Turn
 
 
 @given(trajectory=trajectories)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_round_trip_is_exact(trajectory):
     with tempfile.TemporaryDirectory() as folder:
         with Store.writer(folder, level=1) as writer:

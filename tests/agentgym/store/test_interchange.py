@@ -131,7 +131,7 @@ def test_images_lie_beside_the_chats(tmp_path):
 
 
 @given(image=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2).map(lambda s: (*s, 3))))
-@settings(deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_png(image):
     assert np.array_equal(read_png(png(image)), image)
 
