@@ -8,6 +8,7 @@ close to the truth that plans are shortest or nearly so. Nothing here knows what
 operator means.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -51,17 +52,19 @@ class Planner:
         """
         if self._game.is_goal(state):
             return []
-        start = self._relaxation.extend(state)
-        moves, ways = self._worthwhile(start)
-        if not moves:
+        whole = self._relaxation
+        worthwhile = self._worthwhile(whole.extend(state))
+        if worthwhile is None:
             return None
-        found = self._search(state, moves, ways)
-        if found is None:
-            found = self._search(state, self._relaxation.moves, self._relaxation.goal)
+        found = self._search(state, *worthwhile) or self._search(state, whole.moves, whole.goal)
         return None if found is None else self._plainly(found)
 
-    def _worthwhile(self, start: int) -> tuple[list[Move], Choices]:
-        """Choose the ways to the goal that look cheapest, and the moves that serve them."""
+    def _worthwhile(self, start: int) -> tuple[list[Move], Choices] | None:
+        """Choose the ways to the goal that look cheapest, and the moves that serve them.
+
+        Returns:
+            The moves and the ways, or None where there is no way even if nothing is ever lost.
+        """
         relaxation = self._relaxation
         ways: list[tuple[int, ...]] = []
         facts = 0
@@ -80,7 +83,7 @@ class Planner:
                 for move in estimate.moves:
                     facts |= move.need
         if not all(ways):
-            return [], ()
+            return None
         at_hand = facts | start
         moves = [move for move in relaxation.moves if move.add & facts and not move.need & ~at_hand]
         return moves, tuple(ways)
@@ -88,7 +91,6 @@ class Planner:
     def _search(self, state: int, moves: list[Move], ways: Choices) -> list[Step] | None:
         game, extend = self._game, self._relaxation.extend
         physical, is_goal, apply = game.physical, game.is_goal, game.apply
-        tests = [(move.need, move.operator) for move in moves]
         estimate = cheapest(extend(state), moves, ways)
         if estimate is None:
             return None
@@ -106,12 +108,8 @@ class Planner:
             closed.add(key)
             if is_goal(current):
                 return _trace(key, came, physical)
-            here, steps = extend(current), depth[key] + 1
-            for need, operator in tests:
-                if need & ~here or any(
-                    test.holds(current) for test in game.operators[operator].unless
-                ):
-                    continue
+            steps = depth[key] + 1
+            for operator in self._applicable(current, moves):
                 reached = apply(current, operator)
                 child = reached & physical
                 if depth.get(child, steps + 1) <= steps:
@@ -135,20 +133,27 @@ class Planner:
         named: frozenset[str] = frozenset()
         said: list[Step] = []
         for step in reversed(plan):
+            best, most = step.operator, self._names(step.operator, named)
             reached = game.apply(step.state, step.operator) & physical
-            alike = [
-                operator
-                for operator in game.applicable(step.state)
-                if game.apply(step.state, operator) & physical == reached
-            ]
-            best = max(
-                alike,
-                key=lambda one: (len(named.intersection(game.operators[one].args)), -one),
-                default=step.operator,
-            )
+            for operator in self._applicable(step.state, self._relaxation.moves):
+                names = self._names(operator, named)
+                if names > most and game.apply(step.state, operator) & physical == reached:
+                    best, most = operator, names
             named = frozenset(game.operators[best].args)
             said.append(Step(step.state, best))
         return said[::-1]
+
+    def _names(self, operator: int, wanted: frozenset[str]) -> int:
+        return len(wanted.intersection(self._game.operators[operator].args))
+
+    def _applicable(self, state: int, moves: Iterable[Move]) -> Iterator[int]:
+        # The game could tell, too, but it would also find out how to say each command.
+        here, operators = self._relaxation.extend(state), self._game.operators
+        for move in moves:
+            if not move.need & ~here and not any(
+                test.holds(state) for test in operators[move.operator].unless
+            ):
+                yield move.operator
 
 
 def _trace(key: int, came: dict[int, Step | None], physical: int) -> list[Step]:
