@@ -1,0 +1,103 @@
+"""The learner: micro-batches, minibatches, schedules, and steps that are not finite."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from agentgym.trainers.batch import TokenBatch
+from agentgym.trainers.learner import Learner, OptimizerConfig, UpdateConfig
+from agentgym.trainers.losses import PolicyLossConfig
+from agentgym.trainers.models import LoadedModel, Reference
+from tests.support.training_cases import mixed_trajectories, tiny_model
+
+
+def learner(optimizer: OptimizerConfig | None = None, **update: Any) -> Learner:
+    loaded = LoadedModel(tiny_model(), None, torch.device("cpu"))
+    return Learner(
+        loaded, optimizer or OptimizerConfig(lr=1e-2), UpdateConfig(**update), total_updates=10
+    )
+
+
+def batch(advantage: float = 1.0) -> TokenBatch:
+    made = TokenBatch.of(mixed_trajectories())
+    signs = torch.tensor([advantage, -advantage] * len(made))[: len(made), None]
+    return replace(made, advantages_BT=signs * made.mask_BT)
+
+
+def weights(subject: Learner) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in subject.parameters])
+
+
+def test_the_size_of_a_micro_batch_changes_nothing_but_memory() -> None:
+    whole, cut = learner(micro_batch_tokens=10_000), learner(micro_batch_tokens=1)
+    loss = PolicyLossConfig()
+    one, many = whole.update(batch(), loss), cut.update(batch(), loss)
+    assert torch.allclose(weights(whole), weights(cut), atol=1e-12)
+    assert one["loss/policy"] == pytest.approx(many["loss/policy"])
+    assert one["optim/grad_norm"] == pytest.approx(many["optim/grad_norm"])
+
+
+def test_an_update_of_one_step_needs_no_old_logprobs() -> None:
+    lazy, eager = learner(), learner()
+    given = batch()
+    lazy.update(given, PolicyLossConfig())
+    eager.update(replace(given, logprobs_old_BT=eager.logprobs(given)), PolicyLossConfig())
+    assert torch.allclose(weights(lazy), weights(eager), atol=1e-12)
+
+
+def test_minibatches_are_optimiser_steps_over_whole_trajectories() -> None:
+    subject = learner(minibatches=2, epochs=3)
+    given = batch()
+    given = replace(given, logprobs_old_BT=subject.logprobs(given))
+    subject.update(given, PolicyLossConfig())
+    assert subject.optimizer.state[subject.parameters[0]]["step"] == 6
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted() -> None:
+    subject = learner()
+    before = weights(subject)
+    metrics = subject.update(batch(float("inf")), PolicyLossConfig())
+    assert metrics["optim/skipped_steps"] == 1
+    assert torch.equal(weights(subject), before)
+    assert subject.update(batch(), PolicyLossConfig())["optim/skipped_steps"] == 0
+    assert not torch.equal(weights(subject), before)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "half_way"), [("constant", 1.0), ("linear", 0.5), ("cosine", 0.5)]
+)
+def test_the_learning_rate_warms_up_and_then_follows_its_schedule(
+    schedule: str, half_way: float
+) -> None:
+    settings = {"lr": 1.0, "warmup_steps": 2, "schedule": schedule}
+    subject = learner(OptimizerConfig.model_validate(settings))  # ten updates in all
+    rates: list[float] = []
+    for updates in (0, 1, 2, 6, 10):
+        subject.updates = updates
+        rates.append(subject.lr())
+    end = 1.0 if schedule == "constant" else 0.0
+    assert rates == pytest.approx([0.5, 1.0, 1.0, half_way, end])
+
+
+def test_a_restored_learner_goes_on_bit_for_bit() -> None:
+    unbroken, resumed = learner(), learner()
+    unbroken.update(batch(), PolicyLossConfig())
+    resumed.model.load_state_dict(unbroken.model.state_dict())
+    resumed.load_state_dict(copy.deepcopy(unbroken.state_dict()))  # as a file would
+    unbroken.update(batch(), PolicyLossConfig())
+    resumed.update(batch(), PolicyLossConfig())
+    assert torch.equal(weights(unbroken), weights(resumed))
+
+
+def test_the_reference_stays_where_it_was() -> None:
+    subject = learner()
+    reference = Reference(tiny_model(), adapters=False)
+    given = batch()
+    before = subject.logprobs(given, reference)
+    assert torch.allclose(before, subject.logprobs(given), atol=1e-6)
+    subject.update(given, PolicyLossConfig())
+    assert torch.equal(subject.logprobs(given, reference), before)
+    assert not torch.allclose(subject.logprobs(given), before, atol=1e-3)
