@@ -14,10 +14,11 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from agentgym._deadlines import TaskLimit
 from agentgym.env import WorkerKind
@@ -30,6 +31,7 @@ from agentgym.errors import (
     TimeLimitError,
     UsageError,
 )
+from agentgym.lockstep import Lockstep
 from agentgym.policy import Policy, Sampling
 from agentgym.pools import Pool, PoolConfig
 from agentgym.progress import Display, EpisodeProgress
@@ -104,7 +106,7 @@ class Collector:
         score: Callable[[Trajectory], Awaitable[None]] | None = None,
     ) -> None:
         self.config = config = config or RolloutConfig()
-        self.policy = policy
+        self.policy = self._actor = policy
         self.env_id = env_label(env)
         kwargs = dict(env_kwargs or {})
         if policy.wants_expert is not None:
@@ -127,7 +129,7 @@ class Collector:
             PoolConfig(size=self.concurrency, close_seconds=config.close_seconds),
         )
         self._runner: asyncio.Runner | None = None
-        self._abandoned = False
+        self._hurried = False
 
     @property
     def finished(self) -> list[Trajectory]:
@@ -183,7 +185,7 @@ class Collector:
                 "use `await collector.gather(specs)` and `await collector.aclose()`."
             )
         if self._runner is None:
-            self._runner = asyncio.Runner(loop_factory=_Loop)
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         runner = self._runner
         task: asyncio.Task[Any] | None = None
 
@@ -197,7 +199,7 @@ class Collector:
         except KeyboardInterrupt:
             # The first Ctrl-C cancels the task and comes here once it has wound up; only a second
             # one comes earlier.
-            self._abandoned = task is not None and not task.done()
+            self._hurried = task is not None and not task.done()
             raise
 
     def close(self) -> None:
@@ -206,17 +208,28 @@ class Collector:
         if runner is None:
             self._kill()
             return
-        if self._abandoned:
-            self._kill()
-            loop = runner.get_loop()
-            loop.set_exception_handler(_ignore)  # its tasks are abandoned knowingly
-            loop.close()
-            return
+        loop = runner.get_loop()
         try:
-            runner.run(self._pool.close())
+            if not self._hurried:
+                runner.run(self._shut())
         finally:
             self._kill()
-            runner.close()
+            # Not Runner.close: that waits for ever for tasks and threads that don't let go.
+            loop.set_exception_handler(_ignore)
+            loop.close()
+
+    async def _shut(self) -> None:
+        limit = self.config.close_seconds
+        await self._pool.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # a policy's, most likely
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=limit)
+        # A generator that can't be closed in time is left to its fate.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await asyncio.get_running_loop().shutdown_asyncgens()
 
     # Asynchronous use.
 
@@ -243,17 +256,23 @@ class Collector:
         """Do what `collect` does; a cancelled call leaves what had ended in `finished`."""
         self._results = results = dict[int, Trajectory]()
         waiting = iter(enumerate(specs))
+        lines = min(self.concurrency, len(specs))
+        lockstep = Lockstep(self.policy, lines) if self.config.deterministic else None
+        self._actor = self.policy if lockstep is None else cast("Policy", lockstep)
 
         async def advance() -> None:
-            for index, spec in waiting:
-                trajectory = await self._episode(index, spec, seed)
-                results[index] = trajectory
-                if self._writer is not None:
-                    self._writer.add(trajectory)
-                if on_episode is not None:
-                    on_episode(trajectory)
+            try:
+                for index, spec in waiting:
+                    trajectory = await self._episode(index, spec, seed)
+                    results[index] = trajectory
+                    if self._writer is not None:
+                        self._writer.add(trajectory)
+                    if on_episode is not None:
+                        on_episode(trajectory)
+            finally:
+                if lockstep is not None:
+                    lockstep.leave()
 
-        lines = min(self.concurrency, len(specs))
         tasks = [asyncio.create_task(advance()) for _ in range(lines)]
         try:
             await asyncio.gather(*tasks)
@@ -302,7 +321,7 @@ class Collector:
         """
         worker = await self._pool.acquire()
         episode = Episode(
-            trajectory, spec, sampling_seed, worker, self.policy, self.config, self._gates
+            trajectory, spec, sampling_seed, worker, self._actor, self.config, self._gates
         )
         poison: str | None = "interrupted"
         try:
@@ -472,10 +491,3 @@ async def _usable(worker: Worker) -> bool:
 def _suitable(kind: WorkerKind) -> int:
     cores = len(os.sched_getaffinity(0))
     return {WorkerKind.SHARED: 256, WorkerKind.THREAD: 64, WorkerKind.PROCESS: cores}[kind]
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """An event loop whose end doesn't wait for threads of its executor, which may hang."""
-
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Leave it to `close`, which shuts the executor down without waiting."""

@@ -18,6 +18,8 @@ class RolloutConfig(Config):
         generate_concurrency: Most requests to the policy at a time.
         step_concurrency: Most steps at a time.
         score_concurrency: Most trajectories being scored at a time.
+        deterministic: Ask the policy in rounds, once every running episode waits (`Lockstep`):
+            results then repeat to the last bit on one machine, at the price of lock-step.
         worker: Where environments live; None for where they ask to.
         max_turns: Turns after which an episode is cut, whatever its environment allows.
         max_tokens: Ids that a conversation may grow to; an episode whose next prompt leaves no room
@@ -36,6 +38,7 @@ class RolloutConfig(Config):
     generate_concurrency: int | None = Field(default=None, ge=1)
     step_concurrency: int | None = Field(default=None, ge=1)
     score_concurrency: int | None = Field(default=None, ge=1)
+    deterministic: bool = False
     worker: WorkerKind | None = None
     max_turns: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=None, ge=1)

@@ -142,6 +142,11 @@ class Decoder:
     def invalidate(self) -> None:
         """Drop all keys and values, since the weights changed; what is under way is read again."""
         self._held[:] = 0
+        if not self._slot_of:
+            # Nobody holds a slot: forget who had which, so that what comes next doesn't depend on
+            # it.
+            self._known[:] = self._used[:] = 0
+            self._clock = 0
 
     def abandon(self) -> list[Job]:
         """Drop every job and every slot's content, and return the jobs."""

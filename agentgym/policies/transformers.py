@@ -62,6 +62,9 @@ class TransformersPolicy:
         max_length: Most ids of prompt and answer together; what the model was made for if None.
         prefill_ids: Most prompt ids per forward pass.
         gather_seconds: How long the first request of a batch waits for others.
+        threads: CPU threads per operation; as the caller of `generate` has them if None. A tiny model
+            is served best with 1: environments take the other cores, and a thread that is kept off
+            its core holds up every operation.
         device: Where a model that is loaded here goes.
         dtype: Precision of a model that is loaded here, such as `torch.bfloat16`; the checkpoint's
             own if None.
@@ -86,6 +89,7 @@ class TransformersPolicy:
         max_length: int | None = None,
         prefill_ids: int = 2048,
         gather_seconds: float = 0.001,
+        threads: int | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         template_options: Mapping[str, Any] | None = None,
@@ -132,7 +136,8 @@ class TransformersPolicy:
         self._pauses = 0
         self._stepping = False
         self._stale = False
-        self._threads = torch.get_num_threads()
+        self._threads = threads
+        self._callers_threads = torch.get_num_threads()
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -203,7 +208,7 @@ class TransformersPolicy:
             for job in jobs:
                 self._calls[job] = call
             self._inbox.extend(jobs)
-            self._threads = torch.get_num_threads()
+            self._callers_threads = torch.get_num_threads()
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._serve, name="agentgym-model", daemon=True
@@ -255,9 +260,10 @@ class TransformersPolicy:
             while self._await_work():
                 finished: list[Job] = []
                 fault: Exception | None = None
-                # torch keeps the number of threads per thread; the callers' is what counts.
-                if torch.get_num_threads() != self._threads:
-                    torch.set_num_threads(self._threads)
+                # torch keeps the number of threads per calling thread, so this one sets its own.
+                threads = self._threads or self._callers_threads
+                if torch.get_num_threads() != threads:
+                    torch.set_num_threads(threads)
                 try:
                     finished = self._decoder.step(self._version)
                 except (
@@ -293,11 +299,11 @@ class TransformersPolicy:
             time.sleep(self._gather_seconds)
 
     def _take_in(self) -> None:
+        while self._released:
+            self._decoder.forget(self._released.popleft())
         if self._stale:
             self._decoder.invalidate()
             self._stale = False
-        while self._released:
-            self._decoder.forget(self._released.popleft())
         while self._inbox:
             self._decoder.add(self._inbox.popleft())
 
