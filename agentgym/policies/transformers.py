@@ -62,9 +62,9 @@ class TransformersPolicy:
         max_length: Most ids of prompt and answer together; what the model was made for if None.
         prefill_ids: Most prompt ids per forward pass.
         gather_seconds: How long the first request of a batch waits for others.
-        threads: CPU threads per operation; as the caller of `generate` has them if None. A tiny model
-            is served best with 1: environments take the other cores, and a thread that is kept off
-            its core holds up every operation.
+        threads: CPU threads per operation; as the caller of `generate` has them if None. A tiny
+            model is served best with 1: environments take the other cores, and a thread that is
+            kept off its core holds up every operation.
         device: Where a model that is loaded here goes.
         dtype: Precision of a model that is loaded here, such as `torch.bfloat16`; the checkpoint's
             own if None.

@@ -296,6 +296,22 @@ def test_the_trainers_module_is_left_as_it_was():
     model(torch.arange(5)[None]).logits.sum().backward()
 
 
+def test_threads_are_the_callers_unless_given():
+    seen: list[int] = []
+    for threads in (None, 3):
+        policy = build(threads=threads)
+        step = policy._decoder.step
+
+        def watched(version: int, step: Any = step) -> Any:
+            seen.append(torch.get_num_threads())
+            return step(version)
+
+        policy._decoder.step = watched
+        ask(policy, request(5, max_tokens=1))
+        assert torch.get_num_threads() == 1
+    assert seen == [1, 3]
+
+
 def test_a_cancelled_call_gives_its_slot_back():
     policy = build(slots=1)
 
