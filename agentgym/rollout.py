@@ -255,6 +255,8 @@ class Collector:
     ) -> list[Trajectory]:
         """Do what `collect` does; a cancelled call leaves what had ended in `finished`."""
         self._results = results = dict[int, Trajectory]()
+        if not specs:
+            return []
         waiting = iter(enumerate(specs))
         lines = min(self.concurrency, len(specs))
         lockstep = Lockstep(self.policy, lines) if self.config.deterministic else None
@@ -275,7 +277,10 @@ class Collector:
 
         tasks = [asyncio.create_task(advance()) for _ in range(lines)]
         try:
-            await asyncio.gather(*tasks)
+            # Not asyncio.gather: when cancelled, that waits for tasks which may not let go.
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in ended:
+                task.result()
         except (Exception, asyncio.CancelledError):
             await self._wind_up(tasks)
             raise

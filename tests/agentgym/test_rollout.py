@@ -324,6 +324,7 @@ def test_environments_are_kept_warm() -> None:
     with Collector(Flaky, {"ill": 0}, Answers(lambda _: "end"), config(concurrency=3)) as collector:
         for step in range(4):
             collector.collect([EpisodeSpec() for _ in range(9)], seed=step)
+        assert collector.collect([]) == collector.finished == []
     assert Flaky.made == 3
 
 
@@ -542,15 +543,29 @@ def test_ctrl_c_keeps_what_is_finished(ctrl_c: Callable[[float], None]) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_second_ctrl_c_waits_for_nothing(ctrl_c: Callable[[float], None]) -> None:
-    class Stubborn(Answers):
-        async def generate(self, requests: Any) -> list[Completion]:
-            while True:
-                try:
-                    await asyncio.sleep(60)
-                except asyncio.CancelledError:
-                    continue
+class Stubborn(Answers):
+    """Can't be cancelled."""
 
+    async def generate(self, requests: Any) -> list[Completion]:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+
+def test_a_policy_that_does_not_let_go_is_left_behind(ctrl_c: Callable[[float], None]) -> None:
+    began = time.monotonic()
+    ctrl_c(0.2)
+    with (
+        pytest.raises(Interrupted),
+        Collector(toy_envs.MOODY, {}, Stubborn(lambda _: ""), config(close_seconds=0.2)) as one,
+    ):
+        one.collect([EpisodeSpec() for _ in range(3)])
+    assert time.monotonic() - began < 3
+
+
+def test_a_second_ctrl_c_waits_for_nothing(ctrl_c: Callable[[float], None]) -> None:
     began = time.monotonic()
     ctrl_c(0.2)
     ctrl_c(0.5)
