@@ -1,6 +1,8 @@
 """`RolloutConfig`: how many episodes at once, how long each stage may take, what is tried again."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from agentgym.backoff import Backoff
 from agentgym.config import Config
@@ -49,3 +51,12 @@ class RolloutConfig(Config):
     close_seconds: float = Field(default=10.0, gt=0)
     retries: int = Field(default=2, ge=0)
     backoff: Backoff = Backoff()
+
+    @model_validator(mode="after")
+    def _rounds_need_everybody(self) -> Self:
+        if self.deterministic and self.generate_concurrency is not None:
+            raise ValueError(
+                "deterministic asks all running episodes' requests at once, so generate_concurrency"
+                " must be left out; lower concurrency instead"
+            )
+        return self

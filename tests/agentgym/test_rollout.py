@@ -603,6 +603,8 @@ def test_unknown_settings_are_errors() -> None:
 
     with pytest.raises(ConfigError, match="did you mean 'retries'"):
         validate(RolloutConfig, {"retrys": 1})
+    with pytest.raises(ConfigError, match="generate_concurrency must be left out"):
+        validate(RolloutConfig, {"deterministic": True, "generate_concurrency": 4})
 
 
 def test_a_policy_here_is_a_policy() -> None:
