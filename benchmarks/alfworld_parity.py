@@ -1,9 +1,9 @@
 """Play the same ALFWorld games in agentgym's engine and in TextWorld, and count differing strings.
 
-Each game is played twice in both: once by its walkthrough, once by a random walk of 30 steps of which at
-least a fifth is nonsense (wrong names, near misses, unicode, empty, very long). Compared after every
-reset and step: the feedback, the admissible commands with their order, won, done. TextWorld is set up as
-`AlfredTWEnv` sets it up for its users. Exit status 1 if anything differs.
+Each game is played twice in both: once by its walkthrough, once by a random walk of 30 steps of
+which at least a fifth is nonsense (wrong names, near misses, unicode, empty, very long). Compared
+after every reset and step: the feedback, the admissible commands with their order, won, done.
+TextWorld is set up as `AlfredTWEnv` sets it up for its users. Exit status 1 if anything differs.
 
     python benchmarks/alfworld_parity.py --games 500          # generated games
     python benchmarks/alfworld_parity.py --data DIR           # every game.tw-pddl below DIR
@@ -91,14 +91,17 @@ class TextWorldGame:
         self._env = textworld.gym.make(env_id)
 
     def reset(self) -> Frame:
+        """Start the game again."""
         feedback, infos = self._env.reset()
         return Frame(feedback[0], infos["admissible_commands"][0], infos["won"][0], False)
 
     def step(self, command: str) -> Frame:
+        """Say a command."""
         feedback, _, done, infos = self._env.step([command])
         return Frame(feedback[0], infos["admissible_commands"][0], infos["won"][0], done[0])
 
     def close(self) -> None:
+        """Let the game go."""
         self._env.close()
 
 
@@ -169,9 +172,7 @@ def play_both(path: Path, seed: int = 0, steps: int = STEPS, expert: bool = True
         for name in ("feedback", "admissible", "won", "done"):
             mine, other = getattr(ours, name), getattr(peer, name)
             if mine != other:
-                report.differences.append(
-                    Difference(label, walk, step, command, name, mine, other)
-                )
+                report.differences.append(Difference(label, walk, step, command, name, mine, other))
 
     def walk(name: str, commands: Iterator[str] | None, length: int) -> None:
         play = game.start()
@@ -226,7 +227,8 @@ def generated(count: int, seed: int, folder: Path) -> Iterator[Path]:
 
 
 def _play(job: tuple[Path, int]) -> Report:
-    sys.stdout = open(os.devnull, "w")  # TextWorld's translator prints
+    # Importing alfworld makes a folder for its data.
+    os.environ.setdefault("ALFWORLD_DATA", tempfile.gettempdir())
     return play_both(*job)
 
 

@@ -110,7 +110,7 @@ class Grammar:
     rules: Mapping[str, tuple[Rule, ...]]
 
 
-_SKIP = re.compile(r"\t+|^(?://.*|\s+)\n?", re.MULTILINE)
+_SKIP = re.compile(r"^(?://.*|\s+)\n?|\t+", re.MULTILINE)
 _LITERAL = re.compile(r'[^;|"<>\[\]#{}]*')
 _TAG = re.compile(r"[\w()/!<>\-\s,.]+")
 _STATEMENT = re.compile(r"[^|\[\]{}\n<>]+")
@@ -191,7 +191,7 @@ class _Reader:
         self.at = start
         return None
 
-    def plain(self) -> Text | None:
+    def plain(self) -> Text:
         start = self.at
         if self.token('"'):
             literal = self.match(_LITERAL) or ""
@@ -206,9 +206,10 @@ class _Reader:
         while True:
             start = self.at
             symbol = self.brackets() or self.braces(listed=False) or self.call() or self.plain()
-            if symbol is None or self.at == start:
+            if self.at == start:
                 return tuple(result)
-            result.append(symbol)
+            if symbol != Text(""):
+                result.append(symbol)
 
 
 @lru_cache(maxsize=4096)

@@ -6,7 +6,7 @@
          box lamp - thing
          crate - box
          colour)
- (:constants red green - colour hall - room)
+ (:constants Red_bar_1 Green_bar_1 - colour Hall_bar_1 - room)
  (:predicates
     (in ?r - robot ?p - room)
     (at ?t - thing ?p - room)
@@ -36,7 +36,7 @@
 
  (:action wander
     :parameters (?r - robot ?there - room)
-    :precondition (exists (?here - room) (and (in ?r ?here) (or (= ?there hall) (linked ?here ?there))))
+    :precondition (exists (?here - room) (and (in ?r ?here) (or (= ?there Hall_bar_1) (linked ?here ?there))))
     :effect (and (forall (?p - room) (when (and (in ?r ?p) (not (= ?p ?there))) (not (in ?r ?p))))
                  (in ?r ?there)))
 
