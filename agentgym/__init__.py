@@ -5,7 +5,9 @@ trainers in `agentgym.trainers` learn from them. Importing this package register
 environment with Gymnasium and imports no torch, no browser and no container library.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from agentgym.actions import ActionFormat, ParsedAction, action_format
 from agentgym.env import AgentEnv, Frame, Observation, WorkerKind
@@ -18,13 +20,37 @@ from agentgym.task import Task, TaskList, TaskSet
 from agentgym.tool import Tool, ToolCall, ToolResult, ToolSpec
 from agentgym.trajectory import TokenSequence, Trajectory, Turn
 
+if TYPE_CHECKING:
+    from agentgym.evaluation import Evaluation, evaluate
+    from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig, collect
+    from agentgym.store import Store
+
 __version__ = version("agentgym-suite")
+
+# Imported when they are first asked for: what runs episodes pulls in progress bars and
+# configuration, which whoever only wants an environment should not wait for.
+_LATER = {
+    "collect": "agentgym.rollout",
+    "Collector": "agentgym.rollout",
+    "EpisodeSpec": "agentgym.rollout",
+    "RolloutConfig": "agentgym.rollout",
+    "evaluate": "agentgym.evaluation",
+    "Evaluation": "agentgym.evaluation",
+    "Store": "agentgym.store",
+}
 
 __all__ = [
     "make",
     "make_vec",
     "register",
     "list_envs",
+    "collect",
+    "Collector",
+    "EpisodeSpec",
+    "RolloutConfig",
+    "evaluate",
+    "Evaluation",
+    "Store",
     "AgentEnv",
     "Frame",
     "Observation",
@@ -53,3 +79,9 @@ __all__ = [
 ]
 
 register_installed()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'agentgym' has no attribute {name!r}")

@@ -35,7 +35,7 @@ def no_floats() -> Floats:
     return np.zeros(0, np.float32)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # arrays have no truth value, and a turn is itself
 class Turn:
     """One turn: an observation, what the policy answered, what that earned.
 
@@ -103,7 +103,7 @@ class TokenSequence:
         return len(self.ids)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Trajectory:
     """One episode.
 

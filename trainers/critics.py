@@ -17,8 +17,15 @@ from torch import Tensor, nn
 from agentgym.config import Config
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.forward import ForwardPass
-from agentgym.trainers.learner import Learner, MicroLoss, with_old
+from agentgym.trainers.learner import (
+    Learner,
+    MicroLoss,
+    OptimizerConfig,
+    UpdateConfig,
+    with_old,
+)
 from agentgym.trainers.losses import PolicyLossConfig, policy_loss
+from agentgym.trainers.models import LoadedModel
 from agentgym.trainers.value_loss import value_loss
 from agentgym.trajectory import TokenSequence, Trajectory
 
@@ -65,12 +72,19 @@ class BatchValues:
 class ActorCriticLearner(Learner):
     """A learner that trains the policy and a value head in one pass."""
 
-    def __init__(self, critic: CriticConfig, *args: Any, **kwargs: Any) -> None:
-        loaded = kwargs.get("loaded", args[0] if args else None)
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        optimizer: OptimizerConfig,
+        update: UpdateConfig,
+        *,
+        critic: CriticConfig,
+        **options: Any,
+    ) -> None:
         head = ValueHead(loaded.model.config.get_text_config().hidden_size)
         self.critic = critic
         self.value_head = head.to(loaded.device)
-        super().__init__(*args, extra=self.value_head, **kwargs)
+        super().__init__(loaded, optimizer, update, extra=self.value_head, **options)
 
     @torch.no_grad()
     def values(self, batch: TokenBatch, trajectories: Sequence[Trajectory]) -> BatchValues:

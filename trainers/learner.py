@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from agentgym.config import Config
-from agentgym.trainers.aggregation import token_weights
+from agentgym.trainers.aggregation import LossCounts, token_weights
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.forward import ForwardPass, batch_logprobs
 from agentgym.trainers.loss_metrics import LossMetrics
@@ -121,12 +121,16 @@ class Learner:
                 result_BT[rows, : part.shape[1]] = forward.tokens.logprobs_BT.float().cpu()
         return result_BT
 
-    def update(self, batch: TokenBatch, loss: PolicyLossConfig) -> dict[str, float]:
+    def update(
+        self, batch: TokenBatch, loss: PolicyLossConfig, *, counts: LossCounts | None = None
+    ) -> dict[str, float]:
         """Take the update's optimiser steps.
 
         Args:
             batch: With `advantages_BT`, and with what else the loss needs; on the CPU.
             loss: The loss.
+            counts: What the loss averages over, where the batch is only that part of it which has
+                a gradient; by default the batch's own.
 
         Returns:
             Metrics of the last epoch's losses, and `optim/…` of all steps.
@@ -134,15 +138,19 @@ class Learner:
         lr = self.lr()
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        weights_BT = token_weights(
+            batch, loss.aggregation, counts=counts, max_length=loss.max_length
+        )
+        # A minibatch's loss is its share of the batch's, times their number: a mean in expectation,
+        # and every trajectory weighs the same whichever minibatch it falls into.
+        batch = replace(batch, weights_BT=weights_BT * self.config.minibatches)
         norms: list[float] = []
         done: list[MicroLoss] = []
         steps = skipped = 0
         for epoch in range(self.config.epochs):
             done, steps = [], 0
             for rows in self._minibatches(batch, epoch):
-                part = batch.select(rows)
-                weights_BT = token_weights(part, loss.aggregation, max_length=loss.max_length)
-                norm = self._step(replace(part, weights_BT=weights_BT), loss, done)
+                norm = self._step(batch.select(rows), loss, done)
                 norms += [norm] if np.isfinite(norm) else []
                 skipped += not np.isfinite(norm)
                 steps += 1

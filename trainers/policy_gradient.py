@@ -25,6 +25,7 @@ from agentgym.run_dir import RunDir
 from agentgym.seeding import stable_seed
 from agentgym.store import StoreWriter
 from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, turn_advantages
+from agentgym.trainers.aggregation import LossCounts
 from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
@@ -182,7 +183,15 @@ class PolicyGradientTrainer(Trainer):
         if not has_signal(batch, loss):
             # Adam would move on its momentum even where every gradient is 0.
             return {"optim/skipped_batches": 1.0}
-        return {"optim/skipped_batches": 0.0} | self.learner.update(batch, loss)
+        counts = LossCounts.of(batch)
+        if self.skips_idle_rows:
+            batch = batch.select(busy_rows(batch))
+        return {"optim/skipped_batches": 0.0} | self.learner.update(batch, loss, counts=counts)
+
+    @property
+    def skips_idle_rows(self) -> bool:
+        """Whether trajectories without advantage, which add no gradient, are left out."""
+        return self.config.loss.kl_coef == 0 and self.config.loss.entropy_coef == 0
 
     def specs(self, round_: int) -> list[EpisodeSpec]:
         """Return the next tasks' episodes.
@@ -236,6 +245,13 @@ class PolicyGradientTrainer(Trainer):
         """Go on from the last checkpoint, with its policy version."""
         super().restore()
         self.policy.policy_version = self.steps_done
+
+
+def busy_rows(batch: TokenBatch) -> list[int]:
+    """Return the rows of the trajectories that have an advantage anywhere."""
+    busy_B = (batch.need("advantages_BT") != 0).any(1)
+    wanted = torch.unique(batch.trajectory_B[busy_B])
+    return torch.isin(batch.trajectory_B, wanted).nonzero().squeeze(1).tolist()
 
 
 def has_signal(batch: TokenBatch, loss: PolicyLossConfig) -> bool:

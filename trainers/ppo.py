@@ -80,6 +80,11 @@ class PPO(PolicyGradientTrainer):
             **self.learner_options(),
         )
 
+    @property
+    def skips_idle_rows(self) -> bool:
+        """False: the critic learns from every trajectory."""
+        return False
+
     def weigh(
         self, table: TurnTable, batch: TokenBatch, trajectories: Sequence[Trajectory]
     ) -> TokenBatch:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from pydantic import Field
 
 from agentgym.chat_template import ChatTemplate
@@ -57,6 +58,12 @@ class SFTConfig(TrainConfig):
     """Settings of SFT."""
 
     batch_size: int = Field(32, ge=1, description="episodes per step")
+    observation_coef: float = Field(
+        0.0,
+        ge=0,
+        description="weight of predicting observations too, relative to actions: what teaches a "
+        "model that starts from random weights to read",
+    )
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     rollout: RolloutConfig = RolloutConfig()
     loss: PolicyLossConfig = IMITATION
@@ -87,7 +94,12 @@ class SFT(Trainer):
     def step(self) -> dict[str, float]:
         """Imitate one batch of episodes."""
         batch = [self.demonstrations[i] for i in self.order.draw(self.config.batch_size)]
-        return imitate(self.learner, batch, self.config.loss)
+        return imitate(
+            self.learner,
+            batch,
+            self.config.loss,
+            observation_coef=self.config.observation_coef,
+        )
 
     def _played(self, writer: StoreWriter) -> list[Trajectory]:
         config = self.config.demonstrations
@@ -108,15 +120,44 @@ class SFT(Trainer):
 
 
 def imitate(
-    learner: Learner, trajectories: Sequence[Trajectory], loss: PolicyLossConfig
+    learner: Learner,
+    trajectories: Sequence[Trajectory],
+    loss: PolicyLossConfig,
+    *,
+    observation_coef: float = 0.0,
 ) -> dict[str, float]:
-    """Take an update that makes the trajectories' actions likelier; there must be at least one."""
+    """Take an update that makes the trajectories' actions likelier.
+
+    Args:
+        learner: Takes the step.
+        trajectories: At least one.
+        loss: `IMITATION`, or it with another aggregation.
+        observation_coef: Weight of every other token, relative to an action's.
+    """
     batch = TokenBatch.of(trajectories)
-    metrics = learner.update(replace(batch, advantages_BT=batch.mask_BT.float()), loss)
+    learnt = batch if observation_coef == 0 else with_observations(batch)
+    advantages_BT = torch.where(batch.mask_BT, 1.0, observation_coef) * learnt.mask_BT
+    metrics = learner.update(replace(learnt, advantages_BT=advantages_BT), loss)
     return metrics | {
         "imitation/episodes": float(len(trajectories)),
         "imitation/tokens": float(batch.mask_BT.sum()),
     }
+
+
+def with_observations(batch: TokenBatch) -> TokenBatch:
+    """Return the batch with every token in its mask but each sequence's first.
+
+    A token of a prompt or an observation counts to the turn before it, which weighs nothing here.
+    """
+    position_T = torch.arange(batch.shape[1])
+    mask_BT = (position_T > 0) & (position_T < batch.lengths_B[:, None])
+    counted_N = torch.bincount(batch.trajectory_B, weights=mask_BT.sum(1).double()).long()
+    return replace(
+        batch,
+        mask_BT=mask_BT,
+        turn_id_BT=batch.turn_id_BT.clamp(min=0).cummax(1).values,
+        actions_B=counted_N[batch.trajectory_B],
+    )
 
 
 def _chosen(found: Sequence[Trajectory], where: Sequence[str], source: str) -> list[Trajectory]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from agentgym.cli._rollout_options import display, run_folder
-from agentgym.evaluate import Evaluation
+from agentgym.evaluation import Evaluation
 
 
 @click.command("demo")

@@ -12,7 +12,7 @@ from agentgym.cli._rollout_options import (
     sampling,
 )
 from agentgym.config import parse_overrides
-from agentgym.evaluate import Estimate, evaluate
+from agentgym.evaluation import Estimate, evaluate
 from agentgym.policies import make_policy
 from agentgym.run_dir import RunDir
 from agentgym.store import Store

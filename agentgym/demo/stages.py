@@ -10,7 +10,7 @@ import yaml
 
 from agentgym.config import load
 from agentgym.errors import DataError, UsageError
-from agentgym.evaluate import Evaluation, evaluate
+from agentgym.evaluation import Evaluation, evaluate
 from agentgym.metrics import read_metrics
 from agentgym.policies import make_policy
 from agentgym.policy import Sampling

@@ -1,0 +1,86 @@
+"""A run that is killed and resumed is the run that was never killed, to the last bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_runs import tiny_folder
+
+from agentgym.metrics import read_metrics
+from agentgym.store import Store
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("model"))
+
+
+def start(algorithm: str, model: Path, run: Path, *given: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tiny_runs", algorithm, str(model), str(run), *given]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()[-2000:]
+
+
+def figures(run: Path) -> list[dict[str, float]]:
+    """Return the metrics without what a clock measured."""
+    rows = read_metrics(run / "metrics.jsonl")
+    return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def kill_after(process: subprocess.Popen[bytes], run: Path, steps: int, delay: float) -> None:
+    """Kill a run with SIGKILL a moment after so many steps were logged."""
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        file = run / "metrics.jsonl"
+        if file.exists() and file.read_bytes().count(b"\n") >= steps:
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()[1].decode()[-2000:]
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("algorithm", ["arpo", "ppo", "sft"])
+def test_killed_twice_and_resumed_equals_unbroken(
+    algorithm: str, model: Path, tmp_path: Path
+) -> None:
+    settings = ("steps=8", "checkpoint.every=2")
+    if algorithm != "sft":
+        # Rescues happen, and several optimiser steps: everything that a checkpoint has to carry.
+        settings += ("update.minibatches=2", "env.kwargs.max_turns=3")
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    finish(start(algorithm, model, unbroken, *settings))
+    moments = random.Random(algorithm)
+    for steps in (1, 5):
+        process = start(algorithm, model, broken, *settings)
+        kill_after(process, broken, steps, moments.uniform(0.0, 0.3))
+    finish(start(algorithm, model, broken, *settings))
+    assert figures(broken) == figures(unbroken)
+    assert len(figures(broken)) == 8
+    if algorithm != "sft":
+        assert actions(broken) == actions(unbroken)
+
+
+def actions(run: Path) -> dict[tuple[str, int], list[str]]:
+    """Return what was done in every episode that still counts, by group and member."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for trajectory in sorted(Store.open(run), key=lambda t: (t.group_id, t.reward, t.seed or 0)):
+        member = sum(1 for group, _ in found if group == trajectory.group_id)
+        found[trajectory.group_id, member] = [turn.action for turn in trajectory.turns]
+    return {key: sorted(texts) for key, texts in found.items()}
