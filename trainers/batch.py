@@ -181,7 +181,7 @@ class TokenBatch:
         """Return a batch of `sequences`; `trajectories[b]` is the trajectory of `sequences[b]`.
 
         Raises:
-            DataError: If there are no sequences.
+            DataError: If there are no sequences, or if one starts with a sampled token.
         """
         if not sequences:
             raise DataError(
@@ -202,6 +202,11 @@ class TokenBatch:
             turns_BT[b, row] = sequence.turns
             versions_BT[b, row] = sequence.versions
             logprobs_BT[b, row] = sequence.logprobs
+        if mask_BT[:, 0].any():
+            raise DataError(
+                "A sequence starts with a sampled token, which nothing predicts; "
+                "a prompt must hold at least one token, such as the template's first."
+            )
         trajectory_B = np.array(trajectories, np.int64)
         actions_N = np.bincount(trajectory_B, weights=mask_BT.sum(1)).astype(np.int64)
         return cls(
@@ -241,7 +246,6 @@ class TokenBatch:
         learns. Call it on a whole batch, not on a micro-batch.
         """
         before_BT = torch.roll(self.turn_id_BT, 1, dims=1)
-        before_BT[:, 0] = -1
         mask_BT = self.mask_BT & (self.turn_id_BT != before_BT)
         starts_N = torch.bincount(self.trajectory_B, weights=mask_BT.sum(1).double())
         return replace(self, mask_BT=mask_BT, actions_B=starts_N.to(torch.int64)[self.trajectory_B])

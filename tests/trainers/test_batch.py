@@ -48,6 +48,11 @@ def test_nothing_to_train_on_is_said() -> None:
         TokenBatch.of([trajectory([1.0], stop=StopReason.INFRA_ERROR)])
 
 
+def test_a_sequence_without_a_prompt_is_refused() -> None:
+    with pytest.raises(DataError, match="starts with a sampled token"):
+        TokenBatch.of([trajectory([1.0], observation=0)])
+
+
 @pytest.mark.parametrize(
     ("trajectory_K", "turn_K"),
     [([0, 0, 1], [0, 2, 0]), ([0, 1, 0], [0, 0, 1]), ([0, 0], [1, 2]), ([0, 0], [0, 0])],
