@@ -9,7 +9,6 @@ synchronise.
 
 import asyncio
 import contextlib
-import copy
 import itertools
 import logging
 import threading
@@ -20,21 +19,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedModel
 
 from agentgym.chat_template import ChatTemplate, Tokenizer
 from agentgym.errors import (
     AgentGymError,
-    DataError,
     InfraError,
     PolicyError,
     TimeLimitError,
     UsageError,
 )
+from agentgym.policies._checkpoint import (
+    load_model,
+    longest_context,
+    serving_twin,
+    stop_ids_of,
+)
 from agentgym.policies._decoder import Decoder, GenerationStats, Job
-from agentgym.policies._kv_slots import ATTENTION, KVSlots, make_plan
 from agentgym.policy import Completion, Request
 
 _log = logging.getLogger(__name__)
@@ -102,7 +104,7 @@ class TransformersPolicy:
                 f"slots and prefill_ids are at least 1; got {slots} and {prefill_ids}."
             )
         if isinstance(model, str | Path):
-            model, tokenizer = _load(str(model), tokenizer, device, dtype)
+            model, tokenizer = load_model(str(model), tokenizer, device, dtype)
         elif tokenizer is None:
             raise UsageError("A loaded model needs its tokenizer; pass tokenizer=.")
         self.model = model
@@ -112,14 +114,14 @@ class TransformersPolicy:
             observation_role=observation_role,
             force_append=force_append,
         )
-        longest = _longest(model, tokenizer)
+        longest = longest_context(model, tokenizer)
         if max_length is not None and longest is not None and max_length > longest:
             raise UsageError(f"max_length={max_length}, but the model reads at most {longest} ids.")
         self._max_length = max_length or longest or 4096
         self._decoder = Decoder(
-            _twin(model),
+            serving_twin(model),
             self._template,
-            stop_ids=sorted(self._template.stop_ids | _stop_ids(model)),
+            stop_ids=sorted(self._template.stop_ids | stop_ids_of(model)),
             slots=slots,
             max_length=self._max_length,
             prefill_ids=prefill_ids,
@@ -334,86 +336,3 @@ def _resolve(calls: Sequence[_Call], fault: Exception | None) -> None:
             error = InfraError(f"The model failed: {type(fault).__name__}: {fault}")
             error.__cause__ = fault
             call.done.set_exception(error)
-
-
-def _load(
-    name: str,
-    tokenizer: Tokenizer | None,
-    device: str | torch.device | None,
-    dtype: torch.dtype | None,
-) -> tuple[PreTrainedModel, Tokenizer]:
-    try:
-        model = cast(
-            "PreTrainedModel",
-            AutoModelForCausalLM.from_pretrained(name, dtype="auto" if dtype is None else dtype),
-        )
-        tokenizer = tokenizer or cast("Tokenizer", AutoTokenizer.from_pretrained(name))
-    except (OSError, ValueError) as fault:
-        raise DataError(f"{name} is no Hugging Face model that can be loaded: {fault}") from fault
-    if device is not None:
-        model.to(device)  # pyright: ignore[reportArgumentType] (transformers narrows nn.Module.to)
-    return model, tokenizer
-
-
-def _twin(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a module with the same parameters and its own mode and attention.
-
-    The trainer's module keeps its train mode, its attention and its gradient checkpointing.
-
-    Raises:
-        UsageError: If the architecture keeps another state than keys and values, or has attention
-            of its own, which shows as answers that differ from its plain forward pass.
-    """
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, cast("dict[int, Any]", shared)).eval()
-    device = model.device
-    ids_T = (torch.arange(1, 9) * 7919) % model.config.get_text_config().vocab_size
-    name = type(model).__name__
-    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or [])
-    if kinds - {"full_attention", "sliding_attention"}:
-        raise UsageError(f"{name} has layers of kinds {sorted(kinds)}; serve it with vLLM instead.")
-    with torch.inference_mode():
-        expected_TV = twin(input_ids=ids_T[None].to(device), use_cache=False).logits[0].float()
-        try:
-            twin.set_attn_implementation(ATTENTION)
-            got_TV = _read_in_parts(twin, ids_T)
-        except (TypeError, ValueError) as fault:
-            raise UsageError(f"{name} can't attend through the slots: {fault}") from fault
-    worst = (got_TV.log_softmax(-1) - expected_TV.log_softmax(-1)).abs().max().item()
-    allowed = 1e-3 if model.dtype == torch.float32 else 0.3
-    if not worst <= allowed:  # NaN fails as well
-        raise UsageError(
-            f"{name} answers differently with keys and values in slots (log-probabilities differ "
-            f"by {worst:.3g}); serve it with vLLM instead."
-        )
-    return twin
-
-
-def _read_in_parts(twin: PreTrainedModel, ids_T: torch.Tensor) -> torch.Tensor:
-    """Return the logits (T, V) of one episode that is read in three forward passes."""
-    kv = KVSlots(1, len(ids_T))
-    tokens_1T = ids_T.numpy().astype(np.int32)[None]
-    parts: list[torch.Tensor] = []
-    for start, take in [(0, 5), (5, 1), (6, 2)]:
-        slot, starts, takes = np.array([[0], [start], [take]])
-        plan = make_plan(kv, tokens_1T, slot, starts, takes, twin.device)
-        ids_1N, positions_1N = plan.ids_N[None], plan.positions_N[None]
-        output = twin(input_ids=ids_1N, position_ids=positions_1N, use_cache=False, slot_plan=plan)
-        parts.append(output.logits[0].float())
-    return torch.cat(parts)
-
-
-def _longest(model: PreTrainedModel, tokenizer: Tokenizer) -> int | None:
-    limits = [
-        getattr(model.config.get_text_config(), "max_position_embeddings", None),
-        getattr(tokenizer, "model_max_length", None),
-    ]
-    # Tokenizers without a limit say 1e30.
-    return min((int(x) for x in limits if x is not None and x < 1e9), default=None)
-
-
-def _stop_ids(model: PreTrainedModel) -> frozenset[int]:
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    if configured is None:
-        return frozenset()
-    return frozenset([configured] if isinstance(configured, int) else configured)
