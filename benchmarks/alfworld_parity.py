@@ -211,7 +211,7 @@ def _frame(play: object) -> Frame:
 
 
 def generated(count: int, seed: int, folder: Path) -> Iterator[Path]:
-    """Write generated games: every task type, both domains, and every split in turn."""
+    """Write generated games, with every split, both domains and both sources of rooms in turn."""
     from agentgym.envs.alfworld.generator import generate
 
     for index in range(count):
@@ -219,6 +219,7 @@ def generated(count: int, seed: int, folder: Path) -> Iterator[Path]:
             seed + index,
             split=("train", "valid_seen", "valid_unseen")[index % 3],
             domain=("alfred", "agentgym")[index // 3 % 2],
+            scenes=("agentgym", "alfworld")[index // 6 % 2],
         ).data
         path = folder / f"game_{seed + index:05d}" / "game.tw-pddl"
         path.parent.mkdir()

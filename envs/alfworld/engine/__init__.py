@@ -2,8 +2,9 @@
 
 `Game.load(path)` reads a game.tw-pddl file; `game.start()` begins a play of it. A game is immutable
 and shared; a play is an int and a string. Reading order: pddl.py and grammar.py read the two
-languages, domain.py compiles them, ground.py turns a problem into bits and operators, text.py into
-words; game.py and play.py are what users touch. Nothing but the standard library is imported.
+languages, domain.py compiles them, ground.py turns a problem into bits and operators, words.py its
+grammar into texts; game.py and play.py are what users touch. Nothing but the standard library is
+imported.
 """
 
 from agentgym.envs.alfworld.engine.domain import Domain, compile_domain

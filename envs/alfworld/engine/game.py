@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any, final
 
 from agentgym.envs.alfworld.engine.domain import Domain, compile_domain
+from agentgym.envs.alfworld.engine.expression import Entity
 from agentgym.envs.alfworld.engine.formula import Formula
-from agentgym.envs.alfworld.engine.grammar import Call, Entity
+from agentgym.envs.alfworld.engine.grammar import Call
 from agentgym.envs.alfworld.engine.ground import Operator, ground
 from agentgym.envs.alfworld.engine.names import demangle
 from agentgym.envs.alfworld.engine.pddl import Problem, read_problem
 from agentgym.envs.alfworld.engine.places import Moves, Places
 from agentgym.envs.alfworld.engine.play import Play
+from agentgym.envs.alfworld.engine.queries import Queries, Scope
 from agentgym.envs.alfworld.engine.relations import Args
 from agentgym.envs.alfworld.engine.text import Saying
-from agentgym.envs.alfworld.engine.words import Phrase, Scope, Words
+from agentgym.envs.alfworld.engine.words import Phrase, Words
 from agentgym.errors import DataError
 
 _MEMORY = 4096  # states whose outcome is remembered before that starts again
@@ -75,7 +77,8 @@ class Game:
             id_: Entity(id_, type_, self.names[id_]) for id_, type_ in problem.types.items()
         }
         grammar = domain.grammar
-        words = Words(grammar.rules, domain.rules.pddl.parents, self.grounding, entities)
+        queries = Queries(domain.rules.pddl.parents, self.grounding, entities)
+        words = Words(grammar.rules, queries, entities)
         self._words = words
         self._by_action: dict[str, tuple[Phrase, Phrase]] = {}
         self._commands: list[str | None] = [None] * len(self.operators)

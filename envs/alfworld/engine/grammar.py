@@ -5,11 +5,9 @@ rules. A rule's text mixes plain text, `#calls#` of other symbols, `{expressions
 variables, and `[{…|query}]` lists, where a conjunctive query over the facts says what to list.
 TextWorld's reader has habits that show in the text, and they are kept: white space at the start of
 a rule is dropped, tabs between symbols are dropped, and a rule that can't be read to its end is cut
-there without a word. Expressions are attributes, strings, `+`, `or`, `and`, `if`: a game file never
-runs code.
+there without a word.
 """
 
-import ast
 import json
 import re
 import textwrap
@@ -19,24 +17,6 @@ from functools import lru_cache
 from typing import Any
 
 from agentgym.errors import DataError
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """What an expression can say of an object."""
-
-    id: str
-    type: str
-    name: str
-    definite: str = "the"
-    indefinite: str = "a"
-
-    def __str__(self) -> str:
-        return self.name
-
-
-_ATTRIBUTES = frozenset(("id", "type", "name", "definite", "indefinite"))
-_UNSET = frozenset(("noun", "adj", "desc", "room_type", "synonyms"))  # TextWorld has None there
 
 Placeholder = tuple[str, str]
 """A variable of a query: its name and its type. Both together say which variable it is."""
@@ -248,61 +228,6 @@ def read_query(text: str) -> Query:
         if not more:
             break
     return tuple(atoms)
-
-
-@lru_cache(maxsize=1024)
-def _expression(source: str) -> ast.expr:
-    try:
-        return ast.parse(source.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise DataError(f"the grammar's expression {source!r} can't be read: {error.msg}") from None
-
-
-@lru_cache(maxsize=1024)
-def identifiers(source: str) -> frozenset[str]:
-    """Return the variables that an expression uses."""
-    return frozenset(n.id for n in ast.walk(_expression(source)) if isinstance(n, ast.Name))
-
-
-def evaluate(source: str, variables: Mapping[str, Entity]) -> str:
-    """Return the text of an expression such as `o.indefinite + ' ' + o.name`.
-
-    Raises:
-        DataError: The expression names an unbound variable, or uses more of Python than is allowed.
-    """
-
-    def walk(node: ast.expr) -> Any:
-        match node:
-            case ast.Name(id=name) if name in variables:
-                return variables[name]
-            case ast.Name(id=name):
-                raise DataError(f"the grammar's expression {source!r} uses unbound {name!r}")
-            case ast.Attribute(value=value, attr=attribute) if attribute in _ATTRIBUTES | _UNSET:
-                return getattr(walk(value), attribute, None)
-            case ast.Constant(value=str() as value):
-                return value
-            case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return walk(left) + walk(right)
-            case ast.BoolOp(op=op, values=values):
-                stop_at = isinstance(op, ast.Or)
-                result = walk(values[0])
-                for value in values[1:]:
-                    if bool(result) == stop_at:
-                        break
-                    result = walk(value)
-                return result
-            case ast.IfExp(test=test, body=body, orelse=orelse):
-                return walk(body) if walk(test) else walk(orelse)
-            case _:
-                raise DataError(
-                    f"the grammar's expression {source!r} uses {type(node).__name__}; "
-                    "attributes, strings, +, and, or, if are what is allowed"
-                )
-
-    try:
-        return str(walk(_expression(source)))
-    except TypeError as error:
-        raise DataError(f"the grammar's expression {source!r} fails: {error}") from None
 
 
 _PIECE = re.compile(

@@ -56,10 +56,6 @@ class Relations:
             self.facts[f"type@{type_}"] = {(name,): None for name in names}
         self._indexes: dict[tuple[object, ...], dict[Args, list[Row]]] = {}
 
-    def holds(self, predicate: str, args: Args) -> bool:
-        """Whether an unchanging fact holds."""
-        return args in self.facts.get(predicate, ())
-
     def rows(self, parameters: Sequence[Parameter], literals: Iterable[Literal]) -> list[Row]:
         """Return every assignment of the parameters, in their order, that the literals allow.
 

@@ -2,15 +2,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentgym.envs.alfworld.engine.expression import Entity, evaluate
 from agentgym.envs.alfworld.engine.grammar import (
     Call,
     Each,
-    Entity,
     QueryAtom,
     Symbol,
     Text,
     Value,
-    evaluate,
     read_grammar,
     read_query,
     read_symbols,
