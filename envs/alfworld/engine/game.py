@@ -106,7 +106,7 @@ class Game:
             data = json.loads(path.read_bytes())
         except OSError as error:
             raise DataError(f"can't read game {path}: {error.strerror}; check the path") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 f"game {path} is not JSON ({error}); it is damaged, or not a game.tw-pddl file"
             ) from None
@@ -132,12 +132,17 @@ class Game:
                     f"game {source} has no text under {key!r}; "
                     "write it again with alfworld-generate or with agentgym's generator"
                 )
+        walkthrough = data.get("walkthrough") or []
+        if not isinstance(walkthrough, list) or not all(isinstance(x, str) for x in walkthrough):
+            raise DataError(f"game {source} has a walkthrough that is not a list of commands")
         try:
             domain = compile_domain(data["pddl_domain"], data["grammar"])
             problem = read_problem(data["pddl_problem"], domain.rules.pddl)
-            return cls(domain, problem, tuple(data.get("walkthrough") or ()), source)
+            return cls(domain, problem, tuple(walkthrough), source)
         except DataError as error:
             raise DataError(f"game {source} can't be played: {error}") from error
+        except RecursionError:
+            raise DataError(f"game {source} can't be played: it is nested too deeply") from None
 
     def start(self) -> Play:
         """Start to play."""
@@ -194,13 +199,10 @@ class Game:
         command = self._commands[operator]
         if command is None:
             action, args = self.operators[operator][:2]
-            saying = self._phrases(action)[0].saying(args)
-            if saying.mask:
-                raise DataError(
-                    f"the command of action {action!r} depends on facts that change, "
-                    "which is not supported"
-                )
-            command = self._commands[operator] = saying.text(0)
+            try:
+                command = self._commands[operator] = self._phrases(action)[0].text(args)
+            except DataError as error:
+                raise DataError(f"the command of action {action!r}: {error}") from error
         return command
 
     def operator(self, command: str, state: int | None = None) -> int | None:

@@ -65,6 +65,42 @@ class Phrase:
         # so it matters which objects a query could find otherwise.
         self._findable = words.queries.findable(uses.atoms, asked.difference(self._places))
         self._sayings: dict[Args, Saying] = {}
+        self._pieces = self._plain()
+
+    def text(self, args: Args) -> str:
+        """Return the text for the instance with these arguments, where no state can change it.
+
+        Raises:
+            DataError: Some state could.
+        """
+        if self._pieces is None:
+            saying = self.saying(args)
+            if saying.mask:
+                raise DataError("it depends on facts that change, which is not supported")
+            return saying.text(0)
+        value, entities = self._words.value, self._words.entities
+        return "".join(
+            [
+                piece
+                if isinstance(piece, str)
+                else value(piece[0], {piece[1]: entities[args[piece[2]]]})
+                for piece in self._pieces
+            ]
+        )
+
+    def _plain(self) -> list[str | tuple[str, str, int]] | None:
+        """Split a template that says plain text and one variable at a time; None for other ones."""
+        pieces: list[str | tuple[str, str, int]] = []
+        for symbol in self._body:
+            names = identifiers(symbol.source) if isinstance(symbol, Value) else frozenset[str]()
+            found = [(name, i) for i, (name, _) in enumerate(self._places) if name in names]
+            if isinstance(symbol, Text):
+                pieces.append(symbol.text)
+            elif isinstance(symbol, Value) and len(found) == len(names) == 1:
+                pieces.append((symbol.source, *found[0]))
+            else:
+                return None
+        return pieces
 
     def saying(self, args: Args) -> Saying:
         """Return the text for the instance with these arguments."""
@@ -144,7 +180,7 @@ class Words:
             case Text(text):
                 return text
             case Value(source):
-                return self._value(source, scope)
+                return self.value(source, scope.variables)
             case Call(name):
                 return self._call(name, scope)
             case Each(body, query, listed):
@@ -160,12 +196,13 @@ class Words:
                 tree = Items(items, (empty, between, last))
                 return tree if looks_at(tree) else say(tree, 0)
 
-    def _value(self, source: str, scope: Scope) -> str:
-        used = sorted(identifiers(source) & scope.variables.keys())
-        key = (source, *(scope.variables[name].id for name in used))
+    def value(self, source: str, variables: Mapping[str, Entity]) -> str:
+        """Evaluate an expression, once for each object."""
+        used = sorted(identifiers(source) & variables.keys())
+        key = (source, *[variables[name].id for name in used])
         value = self._values.get(key)
         if value is None:
-            value = self._values[key] = evaluate(source, scope.variables)
+            value = self._values[key] = evaluate(source, variables)
         return value
 
     def _call(self, name: str, scope: Scope) -> Tree:

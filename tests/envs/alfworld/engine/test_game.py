@@ -13,6 +13,7 @@ from agentgym.envs.alfworld.engine import Game, compile_domain
 from agentgym.errors import DataError
 
 GAME = Game.from_data(workshop())
+NESTED = f"(define (problem p) (:domain workshop) (:goal {'(not ' * 5000}(lit x){')' * 5001})"
 
 
 def test_the_first_text():
@@ -109,7 +110,7 @@ def test_a_command_that_depends_on_the_state_is_refused():
         '"{r.name}: grab {t}"', '"grab {t} from [{b.name | inside(t:thing, b:box)}]"'
     )
     game = Game.from_data(workshop(grammar=grammar))
-    with pytest.raises(DataError, match="'grab' depends on facts that change"):
+    with pytest.raises(DataError, match="'grab': it depends on facts that change"):
         game.start()
 
 
@@ -130,6 +131,10 @@ def test_domains_are_compiled_once():
         (json.dumps(workshop(pddl_problem="(define")).encode(), "open at its end"),
         (json.dumps(workshop(grammar="")).encode(), "no action"),
         (b"\xff\xfe\x00", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (json.dumps(workshop() | {"walkthrough": "look"}).encode(), "not a list of commands"),
+        (json.dumps(workshop(grammar='grammar :: """{}""";')).encode(), "no action"),
+        (json.dumps(workshop(pddl_problem=NESTED)).encode(), "nested too deeply"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path: Path, content: bytes, message: str):
