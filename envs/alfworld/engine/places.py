@@ -6,6 +6,10 @@ most need one more fact that is rarely true (this object in this receptacle, tha
 hand): that fact selects them, so only selectors that are true are looked at. And the answer is
 remembered under the facts that it rests on: going back to a table that nobody touched costs one
 dictionary look-up.
+
+Where several operators that apply have the same command, the first is meant. TextWorld takes the
+first in the order of Fast Downward's causal graph, which is not reproduced: in ALFWorld's domain
+such operators (an object of two types put down) do and say the same.
 """
 
 from collections.abc import Callable
@@ -128,7 +132,7 @@ class Places:
         facts = self._grounding.facts
         here = {fact for fact in self._by_scarce if scarce >> fact & 1}
         numbers = self._always + [number for fact in here for number in self._by_scarce[fact]]
-        # Of operators with one command the first is meant, and a dictionary keeps the last.
+        # Of operators with the same command the first is meant, and a dictionary keeps the last.
         ordered = sorted([(self._command(number), -number) for number in numbers])
         place = _Place([command for command, _ in ordered], [-n for _, n in ordered])
         for position, number in enumerate(place.operators):

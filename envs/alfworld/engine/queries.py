@@ -71,7 +71,7 @@ class Queries:
             args[position][0]
             for atom in atoms
             for position, place in enumerate(atom.placeholders)
-            if place in places
+            if place in places and all(type_ in self._parents for _, type_ in atom.placeholders)
             for args, _ in self._all(atom)
         )
 

@@ -37,14 +37,21 @@ class Sequence:
     parts: tuple["Tree", ...]
 
 
-Tree = str | Choice | Items | Sequence
+@dataclass(frozen=True, slots=True)
+class Unsayable:
+    """What the grammar gets wrong: an error only where a player gets to it."""
+
+    problem: str
+
+
+Tree = str | Choice | Items | Sequence | Unsayable
 
 
 def say(tree: Tree, state: int) -> str:
     """Return the text of a tree in a state.
 
     Raises:
-        DataError: A symbol has no rule that applies in this state.
+        DataError: The grammar has nothing to say in this state.
     """
     match tree:
         case str():
@@ -57,6 +64,8 @@ def say(tree: Tree, state: int) -> str:
                     if state & mask == mask:
                         return say(body, state)
             raise DataError(f"the grammar has no rule for {symbol!r} that applies here")
+        case Unsayable(problem):
+            raise DataError(problem)
         case Items(items, words):
             said = [
                 body if type(body) is str else say(body, state)
@@ -76,7 +85,7 @@ def looks_at(tree: Tree) -> int:
     found = 0
     trees: Iterable[Tree] = ()
     match tree:
-        case str():
+        case str() | Unsayable():
             pass
         case Sequence(parts):
             trees = parts

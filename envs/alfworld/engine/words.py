@@ -22,7 +22,16 @@ from agentgym.envs.alfworld.engine.grammar import (
 )
 from agentgym.envs.alfworld.engine.queries import Queries, Scope
 from agentgym.envs.alfworld.engine.relations import Args
-from agentgym.envs.alfworld.engine.text import Choice, Items, Saying, Tree, looks_at, say, sequence
+from agentgym.envs.alfworld.engine.text import (
+    Choice,
+    Items,
+    Saying,
+    Tree,
+    Unsayable,
+    looks_at,
+    say,
+    sequence,
+)
 from agentgym.errors import DataError
 
 _LIST = (Call("list_empty"), Call("list_separator"), Call("list_last_separator"))
@@ -212,11 +221,15 @@ class Words:
         for rule in self._rules[name]:
             masks = tuple(facts for facts, _ in self.queries.answers(rule.condition, scope))
             if 0 in masks:
-                body = self._body(rule.body, scope)
                 if not options:
-                    return body
-                options.append(((0,), body))
-                break
+                    return self._body(rule.body, scope)
+                masks = (0,)
             if masks:
-                options.append((masks, self._body(rule.body, scope)))
+                try:
+                    body = self._body(rule.body, scope)
+                except DataError as error:
+                    body = Unsayable(str(error))
+                options.append((masks, body))
+            if 0 in masks:
+                break
         return Choice(tuple(options), name)
