@@ -114,7 +114,7 @@ class Domain:
     undone: frozenset[str]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def compile_domain(pddl: str, grammar: str) -> Domain:
     """Compile a domain and a grammar; the result is cached by content.
 
