@@ -129,6 +129,7 @@ class Conversation:
             starts_sequence=prompt.starts_sequence,
             finish=completion.finish,
             policy_version=completion.policy_version,
+            exploratory=completion.exploratory,
         )
 
     def _message(self, observation: str) -> Message:

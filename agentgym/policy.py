@@ -84,6 +84,7 @@ class Completion:
             float32.
         finish: Why sampling stopped.
         policy_version: The weights that sampled it.
+        exploratory: Whether it was answered to see what follows, and is not to be imitated.
     """
 
     text: str
@@ -91,6 +92,7 @@ class Completion:
     logprobs: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     finish: FinishReason = FinishReason.STOP
     policy_version: int = 0
+    exploratory: bool = False
 
 
 class Policy(Protocol):

@@ -52,6 +52,7 @@ class Turn:
         starts_sequence: Whether the turn begins a training sequence; the first always does.
         finish: Why sampling stopped.
         policy_version: The weights that sampled it.
+        exploratory: Whether the action was taken to see what follows, and is not to be imitated.
         calls: The tool calls read from the action.
         action_error: What was wrong with the action, in the model's terms.
         generate_seconds: Latency of the policy, queueing included.
@@ -72,6 +73,7 @@ class Turn:
     starts_sequence: bool = False
     finish: FinishReason = FinishReason.STOP
     policy_version: int = 0
+    exploratory: bool = False
     calls: tuple[ToolCall, ...] = ()
     action_error: str | None = None
     generate_seconds: float = 0.0

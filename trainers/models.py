@@ -40,7 +40,7 @@ class ModelConfig(Config):
     path: str = Field(description="folder, or id on the Hugging Face hub")
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: str = Field("auto", description="'auto' is the GPU where there is one")
-    attention: str = Field(VARLEN, description="agentgym_varlen, flash_attention_2, sdpa or eager")
+    attention: str = Field(VARLEN, description="agentgym_varlen, flash_attention_2 or sdpa")
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
 

@@ -60,6 +60,9 @@ class PolicyConfig(Config):
 
     slots: int = Field(64, ge=1, description="episodes whose KV caches are kept")
     max_length: int = Field(4096, ge=1, description="longest episode, in tokens")
+    threads: int | None = Field(
+        None, ge=1, description="torch threads that generation uses; 1 is best for tiny models"
+    )
 
 
 class PolicyGradientConfig(TrainConfig):
@@ -90,6 +93,7 @@ class PolicyGradientTrainer(Trainer):
             self.loaded.tokenizer,
             slots=config.policy.slots,
             max_length=config.policy.max_length,
+            threads=config.policy.threads,
         )
         self.reference = self.make_reference()
         env = registry.make(config.env.id, **config.env.kwargs)

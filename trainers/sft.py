@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from agentgym.chat_template import ChatTemplate
 from agentgym.config import Config
@@ -48,6 +49,9 @@ class DemonstrationsConfig(Config):
 
     expert: str | None = Field(None, description="an expert of the environment; None: its first")
     episodes: int = Field(1024, ge=1, description="how many the expert plays")
+    noise: float = Field(
+        0.0, ge=0, lt=1, description="how often the expert errs; its errors aren't imitated"
+    )
     runs: list[str] = Field(default_factory=list, description="run folders to read instead")
     where: list[str] = Field(
         default_factory=lambda: ["success=true"], description="which trajectories are imitated"
@@ -104,7 +108,7 @@ class SFT(Trainer):
     def _played(self, writer: StoreWriter) -> list[Trajectory]:
         config = self.config.demonstrations
         env = self.config.env
-        policy = ExpertPolicy(config.expert)
+        policy = ExpertPolicy(config.expert, noise=config.noise)
         with Collector(env.id, env.kwargs, policy, self.config.rollout, writer=writer) as collector:
             specs = [
                 EpisodeSpec(task=None, seed=stable_seed(self.config.seed, "demonstration", i))
@@ -136,12 +140,26 @@ def imitate(
     """
     batch = TokenBatch.of(trajectories)
     learnt = batch if observation_coef == 0 else with_observations(batch)
-    advantages_BT = torch.where(batch.mask_BT, 1.0, observation_coef) * learnt.mask_BT
+    weight_BT = torch.where(batch.mask_BT, 1.0, observation_coef) * learnt.mask_BT
+    advantages_BT = weight_BT.masked_fill(_exploratory(batch, trajectories), 0.0)
     metrics = learner.update(replace(learnt, advantages_BT=advantages_BT), loss)
     return metrics | {
         "imitation/episodes": float(len(trajectories)),
         "imitation/tokens": float(batch.mask_BT.sum()),
     }
+
+
+def _exploratory(batch: TokenBatch, trajectories: Sequence[Trajectory]) -> Tensor:
+    """Return where the batch's sampled tokens belong to turns that are not to be imitated."""
+    longest = max(len(t.turns) for t in trajectories)
+    marked_NK = torch.tensor(
+        [
+            [k < len(t.turns) and t.turns[k].exploratory for k in range(longest)]
+            for t in trajectories
+        ]
+    )
+    turn_BT = batch.turn_id_BT.clamp(min=0)
+    return marked_NK[batch.trajectory_B].gather(1, turn_BT) & batch.mask_BT
 
 
 def with_observations(batch: TokenBatch) -> TokenBatch:

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from agentgym.errors import DataError, PolicyError
+from agentgym.errors import DataError, PolicyError, UsageError
 from agentgym.policy import Completion, Request
 from agentgym.trajectory import Trajectory
 
@@ -44,14 +44,39 @@ class ScriptedPolicy:
 
 
 class ExpertPolicy(ScriptedPolicy):
-    """Does what the environment's expert would do.
+    """Does what the environment's expert would do, or, with `noise`, now and then something else.
+
+    Whoever imitates an expert that never errs doesn't learn what to do after an error of his own.
+    A noisy expert errs, sees what follows, and mends it; its errors are marked as `exploratory`,
+    so that they are seen and not imitated (noise injection: DART, arXiv 1703.09327).
 
     Args:
         name: Which expert; the environment's first one if None.
+        noise: The probability of an error: half of them an admissible command by chance, half the
+            expert's action with a word that was read in the place of one of its own.
     """
 
-    def __init__(self, name: str | None = None) -> None:
+    def __init__(self, name: str | None = None, *, noise: float = 0.0) -> None:
+        if not 0 <= noise < 1:
+            raise UsageError(f"noise is a probability below 1, got {noise}")
         self.wants_expert = True if name is None else name
+        self._noise = noise
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer the requests, in order.
+
+        Raises:
+            PolicyError: If the expert has no action.
+        """
+        answers: list[Completion] = []
+        for request in requests:
+            action = self._answer(request)
+            draw = _draw(request, "noise")
+            if draw.random() < self._noise:
+                answers.append(Completion(_slip(action, request, draw), exploratory=True))
+            else:
+                answers.append(Completion(action))
+        return answers
 
     def _answer(self, request: Request) -> str:
         action = request.info.get("expert_action")
@@ -88,12 +113,29 @@ class RandomPolicy(ScriptedPolicy):
         self._seed, self._render = int(seed), render
 
     def _answer(self, request: Request) -> str:
-        given = request.sampling.seed
-        whose = request.episode if given is None else given
-        draw = Random(f"{self._seed}/{whose}/{len(request.messages)}")
-        read = str(request.messages[-1]["content"]) if request.messages else ""
-        choices = list(request.info.get("admissible_commands") or read.split() or [""])
-        return self._render(draw.choice(choices))
+        choices = list(request.info.get("admissible_commands") or _read(request).split() or [""])
+        return self._render(_draw(request, self._seed).choice(choices))
+
+
+def _draw(request: Request, purpose: int | str) -> Random:
+    """Return a generator that depends on the request's seed (or its episode) and the turn."""
+    given = request.sampling.seed
+    whose = request.episode if given is None else given
+    return Random(f"{purpose}/{whose}/{len(request.messages)}")
+
+
+def _read(request: Request) -> str:
+    return str(request.messages[-1]["content"]) if request.messages else ""
+
+
+def _slip(action: str, request: Request, draw: Random) -> str:
+    """Return something that the expert would not do."""
+    admissible = list(request.info.get("admissible_commands") or [])
+    if admissible and draw.random() < 0.5:
+        return str(draw.choice(admissible))
+    words, read = action.split(" "), [word.strip(".,:") for word in _read(request).split()]
+    words[draw.randrange(len(words))] = draw.choice(read or ["?"])
+    return " ".join(words)
 
 
 class ReplayPolicy(ScriptedPolicy):

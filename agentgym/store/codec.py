@@ -38,6 +38,7 @@ _SCALARS = (
     "starts_sequence",
     "finish",
     "policy_version",
+    "exploratory",
     "action_error",
     "generate_seconds",
     "step_seconds",
