@@ -163,9 +163,9 @@ class RunDir:
             before = _flat(read_yaml(run.config_file))
             now = _flat(config.model_dump(mode="json"))
             changes = [
-                f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
-                for key in sorted(before.keys() | now.keys())
-                if before.get(key) != now.get(key) and key not in may_differ
+                f"{key} was {before[key]!r} and is now {now.get(key)!r}"
+                for key in sorted(before)  # a key that is new since then has its default
+                if before[key] != now.get(key) and key not in may_differ
             ]
             if changes:
                 raise UsageError(

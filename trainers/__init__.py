@@ -1,1 +1,5 @@
-"""Placeholder."""
+"""RL algorithms for LLM agents: one file per algorithm, over small shared parts.
+
+Start reading at `loop.py` (what every trainer shares), `policy_gradient.py` (what the on-policy
+ones share) and `grpo.py` (the shortest algorithm). Trainers are found by name through the registry.
+"""

@@ -26,6 +26,7 @@ from agentgym.trainers.learner import (
 )
 from agentgym.trainers.losses import PolicyLossConfig, policy_loss
 from agentgym.trainers.models import LoadedModel
+from agentgym.trainers.segments import Segments
 from agentgym.trainers.value_loss import value_loss
 from agentgym.trajectory import TokenSequence, Trajectory
 
@@ -38,7 +39,6 @@ class CriticConfig(Config):
     warmup_updates: int = Field(
         0, ge=0, description="updates that train the value head alone, before the policy"
     )
-    per_turn: bool = Field(False, description="one value per turn, at its first token")
 
 
 class ValueHead(nn.Module):
@@ -70,7 +70,16 @@ class BatchValues:
 
 
 class ActorCriticLearner(Learner):
-    """A learner that trains the policy and a value head in one pass."""
+    """A learner that trains the policy and a value head in one pass.
+
+    Args:
+        loaded: See `Learner`, as what follows.
+        optimizer: Settings of the optimiser.
+        update: Settings of the update.
+        critic: Settings of the value head.
+        per_turn: Whether there is one value per turn, that of the state before its first token.
+        **options: What else `Learner` takes.
+    """
 
     def __init__(
         self,
@@ -79,10 +88,11 @@ class ActorCriticLearner(Learner):
         update: UpdateConfig,
         *,
         critic: CriticConfig,
+        per_turn: bool = False,
         **options: Any,
     ) -> None:
         head = ValueHead(loaded.model.config.get_text_config().hidden_size)
-        self.critic = critic
+        self.critic, self.per_turn = critic, per_turn
         self.value_head = head.to(loaded.device)
         super().__init__(loaded, optimizer, update, extra=self.value_head, **options)
 
@@ -101,7 +111,8 @@ class ActorCriticLearner(Learner):
         forward = self.forward(part, entropy=self.wants_entropy(loss))
         values_BT = self._values(forward, part)
         part = with_old(part, forward)
-        values = value_loss(part, values_BT, clip=self.critic.clip)
+        judged = _turn_starts(part) if self.per_turn else part
+        values = value_loss(judged, values_BT, clip=self.critic.clip)
         policy = policy_loss(
             loss, part, forward.tokens.logprobs_BT, entropy_BT=forward.tokens.entropy_BT
         )
@@ -140,6 +151,13 @@ class ActorCriticLearner(Learner):
             picked_B = values_BT.gather(1, last_B[:, None]).squeeze(1)
             values_N[batch.trajectory_B[rows]] = picked_B.float().cpu()
         return values_N
+
+
+def _turn_starts(part: TokenBatch) -> TokenBatch:
+    """Return the batch with each turn's first token alone, which weighs what the turn weighed."""
+    turns = Segments.turns(part)
+    weights_BT = part.need("weights_BT") * turns.spread(turns.counts())
+    return replace(part.at_turn_starts(), weights_BT=weights_BT)
 
 
 def _with_final(trajectory: Trajectory) -> TokenSequence:

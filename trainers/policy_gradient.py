@@ -184,7 +184,7 @@ class PolicyGradientTrainer(Trainer):
         if self.reference is not None:
             batch = replace(batch, logprobs_ref_BT=self.learner.logprobs(batch, self.reference))
         batch = self.weigh(table, batch, trajectories)
-        if not has_signal(batch, loss):
+        if self.skips_idle_rows and not bool(batch.need("advantages_BT").any()):
             # Adam would move on its momentum even where every gradient is 0.
             return {"optim/skipped_batches": 1.0}
         counts = LossCounts.of(batch)
@@ -256,9 +256,3 @@ def busy_rows(batch: TokenBatch) -> list[int]:
     busy_B = (batch.need("advantages_BT") != 0).any(1)
     wanted = torch.unique(batch.trajectory_B[busy_B])
     return torch.isin(batch.trajectory_B, wanted).nonzero().squeeze(1).tolist()
-
-
-def has_signal(batch: TokenBatch, loss: PolicyLossConfig) -> bool:
-    """Whether an update on the batch would have a gradient."""
-    pulled = loss.kl_coef > 0 or loss.entropy_coef > 0
-    return pulled or bool(batch.need("advantages_BT").any())

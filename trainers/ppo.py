@@ -77,6 +77,7 @@ class PPO(PolicyGradientTrainer):
             config.optimizer,
             config.update,
             critic=config.critic,
+            per_turn=config.gae.level is CreditLevel.TURN,
             **self.learner_options(),
         )
 

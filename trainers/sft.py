@@ -143,7 +143,9 @@ def imitate(
     weight_BT = torch.where(batch.mask_BT, 1.0, observation_coef) * learnt.mask_BT
     advantages_BT = weight_BT.masked_fill(_exploratory(batch, trajectories), 0.0)
     metrics = learner.update(replace(learnt, advantages_BT=advantages_BT), loss)
-    return metrics | {
+    # Demonstrations were not sampled by this model: there is no drift from its sampler to speak of.
+    told = {n: v for n, v in metrics.items() if not n.startswith("drift/") and "ratio" not in n}
+    return told | {
         "imitation/episodes": float(len(trajectories)),
         "imitation/tokens": float(batch.mask_BT.sum()),
     }

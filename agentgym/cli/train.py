@@ -1,5 +1,6 @@
 """`agentgym train`: train a policy."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 
 from agentgym.cli._rollout_options import display, run_folder
 from agentgym.config import dump_yaml, load
-from agentgym.errors import UnknownNameError
+from agentgym.errors import AgentGymError, UnknownNameError
 from agentgym.progress import Progress
 from agentgym.registry import trainers
 from agentgym.run_dir import RunDir
@@ -68,7 +69,13 @@ def command(
     else:
         run = RunDir.create(run_folder(out, algorithm), command=verb, config=config)
     click.echo(f"{verb}: {run.path}", err=True)
+    try:
+        trainer = trainer_class(config, run)
+    except AgentGymError:
+        if resume is None:
+            shutil.rmtree(run.path)  # nothing began, and the corrected command needs the place
+        raise
     with Progress(config.steps, algorithm, display=display(quiet)) as progress:
-        metrics = trainer_class(config, run).train(resume=resume is not None, progress=progress)
+        metrics = trainer.train(resume=resume is not None, progress=progress)
     for name, value in sorted(metrics.items()):
         click.echo(f"{name:32} {value:.6g}")

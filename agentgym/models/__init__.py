@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Models that can be built where none can be downloaded."""

@@ -1,10 +1,5 @@
 import pytest
 import torch
-from hypothesis import settings
-
-# A machine that does something else as well takes longer now and then; that is no failure.
-settings.register_profile("trainers", deadline=None, max_examples=50)
-settings.load_profile("trainers")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -61,6 +61,18 @@ def test_two_steps_leave_metrics_trajectories_and_a_checkpoint(
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("level", ["turn", "bilevel"])
+def test_ppo_judges_turns_too(level: str, model: Path, tmp_path: Path) -> None:
+    given = ["format_penalty=0.5", f"gae.level={level}", "update.minibatches=2"]
+    trainer = make_trainer("ppo", model, tmp_path / "run", ON_POLICY, *given)
+    head = trainer.learner.value_head.linear.weight.detach().clone()
+    trainer.train()
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert all(row["critic/squared_error"] > 0 for row in rows)
+    assert not torch.equal(trainer.learner.value_head.linear.weight, head)
+
+
+@pytest.mark.integration
 def test_imitation_makes_the_expert_likelier(model: Path, tmp_path: Path) -> None:
     base = SMALL | {"steps": 12, "batch_size": 8, "demonstrations": {"episodes": 16}}
     trainer = make_trainer("sft", model, tmp_path / "run", base, "optimizer.lr=1e-2")

@@ -1,0 +1,25 @@
+"""What holds for every test."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# A machine that does something else as well takes longer now and then; that is no failure.
+settings.register_profile("agentgym", deadline=None, max_examples=50)
+settings.load_profile("agentgym")
+
+# What only a machine with other hardware can run; anything else that is skipped in CI is missing
+# there, and a missing part must fail.
+_HARDWARE = ("gpu",)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Turn a skip into a failure in CI, unless it is for want of hardware."""
+    outcome = yield
+    report = outcome.get_result()
+    excused = any(item.get_closest_marker(marker) for marker in _HARDWARE)
+    if os.environ.get("CI") and report.skipped and not excused and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped in CI, where nothing may be missing: {report.longrepr}"
