@@ -20,7 +20,6 @@ from agentgym.envs.alfworld.engine.formula import (
     Parameter,
     conjunction,
     disjunction,
-    literals,
 )
 from agentgym.errors import DataError
 
@@ -321,10 +320,6 @@ def read_problem(text: str, domain: Domain) -> Problem:
             raise DataError(f"PDDL section {tag} is not supported in a problem")
     if goal is None:
         raise DataError("the PDDL problem has no :goal")
-    for literal in literals(goal):
-        for arg in literal.args:
-            if not arg.startswith("?") and arg not in types:
-                raise DataError(f"PDDL :goal uses object {arg!r}, which :objects does not declare")
     return Problem(name, types, init, goal)
 
 

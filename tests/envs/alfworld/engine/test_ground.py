@@ -99,6 +99,14 @@ def test_numbers_are_the_same_in_every_grounding(game: Game):
     assert again.initial == game.initial
 
 
+def test_a_goal_out_of_reach_is_never_won():
+    problem = workshop()["pddl_problem"]
+    goal = problem.index("(:goal")
+    game = Game.from_data(workshop(pddl_problem=f"{problem[:goal]}(:goal (lit lantern)))"))
+    assert game.grounding.goal[0].alternatives == ()
+    assert not game.is_goal(game.initial)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
