@@ -89,10 +89,13 @@ class TextWorldGame:
             wrappers=[AlfredDemangler(shuffle=False), AlfredInfos],
         )
         self._env = textworld.gym.make(env_id)
+        self._loaded = False
 
     def reset(self) -> Frame:
         """Start the game again."""
-        feedback, infos = self._env.reset()
+        # The environment's own reset loads the game first, which takes as long again.
+        feedback, infos = self._env.batch_env.reset() if self._loaded else self._env.reset()
+        self._loaded = True
         return Frame(feedback[0], infos["admissible_commands"][0], infos["won"][0], False)
 
     def step(self, command: str) -> Frame:
