@@ -150,11 +150,11 @@ class _Grounder:
         negative = [
             tuple([number[fact] for fact in facts if fact in number]) for facts in batch.negative
         ]
-        adds = _rows([column for _, add, column in batch.certain if add], number, len(rows))
-        deletes = _rows([column for _, add, column in batch.certain if not add], number, len(rows))
-        if {name for name, add, _ in batch.certain if add} & {
-            name for name, add, _ in batch.certain if not add
-        }:
+        added = [column for column in batch.certain if column.add]
+        deleted = [column for column in batch.certain if not column.add]
+        adds = _rows([column.facts for column in added], number, len(rows))
+        deletes = _rows([column.facts for column in deleted], number, len(rows))
+        if {column.predicate for column in added} & {column.predicate for column in deleted}:
             deletes = [
                 tuple([fact for fact in gone if fact not in new])
                 for gone, new in zip(deletes, adds, strict=True)

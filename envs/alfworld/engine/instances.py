@@ -27,6 +27,14 @@ class Change(NamedTuple):
     fact: int
 
 
+class Column(NamedTuple):
+    """An unconditional effect of every instance of a schema: the fact that it changes, per row."""
+
+    predicate: str
+    add: bool
+    facts: list[int]
+
+
 class Table(dict[Args, int]):
     """Numbers the facts of a predicate as they are first asked for.
 
@@ -55,7 +63,7 @@ class Batch:
         rows: The objects that stand for the schema's parameters.
         positive: Facts that must hold, per row.
         negative: Facts that must not, per row.
-        certain: Columns of the unconditional effects: predicate, whether it adds, fact per row.
+        certain: The unconditional effects.
         conditional: The other effects, per row; empty where the schema has none.
     """
 
@@ -63,12 +71,12 @@ class Batch:
     rows: list[Row]
     positive: list[Ids]
     negative: list[Ids]
-    certain: list[tuple[str, bool, list[int]]]
+    certain: list[Column]
     conditional: list[list[Change]]
 
     def changes(self, row: int) -> list[Change]:
         """Return the effects of one instance."""
-        certain = [Change((), (), add, column[row]) for _, add, column in self.certain]
+        certain = [Change((), (), column.add, column.facts[row]) for column in self.certain]
         return certain + self.conditional[row] if self.conditional else certain
 
     def keep(self, rows: list[int]) -> None:
@@ -79,7 +87,7 @@ class Batch:
         self.positive = [self.positive[row] for row in rows]
         self.negative = [self.negative[row] for row in rows]
         self.certain = [
-            (name, add, [column[row] for row in rows]) for name, add, column in self.certain
+            column._replace(facts=[column.facts[row] for row in rows]) for column in self.certain
         ]
         if self.conditional:
             self.conditional = [self.conditional[row] for row in rows]
@@ -144,7 +152,7 @@ class Instances:
         positive = [self._column(rows, *x) for x in changing if x[0].positive]
         negative = [self._column(rows, *x) for x in changing if not x[0].positive]
         names = [parameter.name for parameter in schema.parameters]
-        certain: list[tuple[str, bool, list[int]]] = []
+        certain: list[Column] = []
         conditional: list[SchemaEffect] = []
         for effect in schema.effects:
             literal = effect.literal
@@ -153,8 +161,8 @@ class Instances:
             if effect.parameters or effect.condition:
                 conditional.append(effect)
             else:
-                column = self._column(rows, literal, *_pick(literal, names))
-                certain.append((literal.predicate, literal.positive, column))
+                facts = self._column(rows, literal, *_pick(literal, names))
+                certain.append(Column(literal.predicate, literal.positive, facts))
         nothing: list[Ids] = [()] * len(rows)
         return Batch(
             schema,
@@ -218,9 +226,9 @@ class Instances:
                 found += ready
                 left = set(rows).difference(ready)
                 rows[:] = [row for row in rows if row in left]
-                for _, add, column in batch.certain:
-                    if add:
-                        reached.update([column[row] for row in ready])
+                for column in batch.certain:
+                    if column.add:
+                        reached.update([column.facts[row] for row in ready])
                 for row in ready if batch.conditional else ():
                     later += ((c.when, c.fact) for c in batch.conditional[row] if c.add)
             reached.update([fact for when, fact in later if reached.issuperset(when)])

@@ -55,11 +55,11 @@ class Record:
 
     def changes(self, batch: Batch) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Yield, for each instance of a batch, the bits that it sets and those that it clears."""
-        recorded = [effect for effect in batch.certain if effect[0] in self._recorded]
+        recorded = [column for column in batch.certain if column.predicate in self._recorded]
         for row, (positive, negative) in enumerate(
             zip(batch.positive, batch.negative, strict=True)
         ):
-            changes = [Change((), (), add, column[row]) for _, add, column in recorded]
+            changes = [Change((), (), column.add, column.facts[row]) for column in recorded]
             changes += batch.conditional[row] if batch.conditional else ()
             certain = {c.fact for c in changes if c.add and not c.when and not c.unless}
             sets: set[int] = set()
@@ -86,9 +86,9 @@ class Record:
 def _deleted(batches: list[Batch], predicates: frozenset[str]) -> set[int]:
     deleted: set[int] = set()
     for batch in batches:
-        for predicate, add, column in batch.certain:
-            if not add and predicate in predicates:
-                deleted.update(column)
+        for column in batch.certain:
+            if not column.add and column.predicate in predicates:
+                deleted.update(column.facts)
         for changes in batch.conditional:
             deleted.update(change.fact for change in changes if not change.add)
     return deleted

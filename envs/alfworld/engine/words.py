@@ -7,6 +7,7 @@ that would say the same: what you see in the fridge does not depend on where you
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentgym.envs.alfworld.engine.expression import Entity, evaluate, identifiers
 from agentgym.envs.alfworld.engine.formula import Parameter
@@ -46,6 +47,14 @@ class _Uses:
 
     def __or__(self, other: "_Uses") -> "_Uses":
         return _Uses(self.names | other.names, self.atoms | other.atoms)
+
+
+class _Slot(NamedTuple):
+    """Where a template says something of one argument."""
+
+    source: str
+    name: str
+    position: int
 
 
 class Phrase:
@@ -92,21 +101,21 @@ class Phrase:
             [
                 piece
                 if isinstance(piece, str)
-                else value(piece[0], {piece[1]: entities[args[piece[2]]]})
+                else value(piece.source, {piece.name: entities[args[piece.position]]})
                 for piece in self._pieces
             ]
         )
 
-    def _plain(self) -> list[str | tuple[str, str, int]] | None:
+    def _plain(self) -> list[str | _Slot] | None:
         """Split a template that says plain text and one variable at a time; None for other ones."""
-        pieces: list[str | tuple[str, str, int]] = []
+        pieces: list[str | _Slot] = []
         for symbol in self._body:
             names = identifiers(symbol.source) if isinstance(symbol, Value) else frozenset[str]()
             found = [(name, i) for i, (name, _) in enumerate(self._places) if name in names]
             if isinstance(symbol, Text):
                 pieces.append(symbol.text)
             elif isinstance(symbol, Value) and len(found) == len(names) == 1:
-                pieces.append((symbol.source, *found[0]))
+                pieces.append(_Slot(symbol.source, *found[0]))
             else:
                 return None
         return pieces
