@@ -510,6 +510,8 @@ def test_a_cancelled_collection_keeps_what_is_finished_and_lets_go() -> None:
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[float], None]]:
     timers: list[threading.Timer] = []
+    # A shell that starts us in the background has us ignore Ctrl-C, and asyncio then does too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def after(seconds: float) -> None:
         timers.append(threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)))
@@ -519,6 +521,7 @@ def ctrl_c() -> Iterator[Callable[[float], None]]:
     for timer in timers:
         timer.cancel()
         timer.join()
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_keeps_what_is_finished(ctrl_c: Callable[[float], None]) -> None:
