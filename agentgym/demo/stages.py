@@ -119,7 +119,7 @@ class Stages:
                 make_policy(f"transformers:{model}"),
                 episodes,
                 env_kwargs={**kwargs, "split": "valid_unseen"},
-                sampling=Sampling(max_tokens=24),
+                sampling=Sampling(max_tokens=12),
                 seed=10_000 + self.seed,
                 writer=writer,
                 display=self._display,
