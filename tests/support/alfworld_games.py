@@ -1,12 +1,15 @@
 """Games that the tests play: one written by hand, and the real ones where they are at hand."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from agentgym.envs.alfworld.generator import generate
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data" / "alfworld"
@@ -23,6 +26,16 @@ def workshop(**changes: str) -> dict[str, Any]:
         "walkthrough": [],
         **changes,
     }
+
+
+def crowded(seed: int) -> dict[str, Any]:
+    """Return a generated game with all its places on one spot, which shows the oddest texts."""
+    data = dict(generate(seed, difficulty=1).data)
+    problem = str(data["pddl_problem"])
+    spots = re.findall(r"\(receptacleAtLocation \S+ (\S+?)\)", problem)
+    for spot in spots:
+        problem = re.sub(rf"(AtLocation \S+) {spot}\)", rf"\1 {spots[0]})", problem)
+    return {**data, "pddl_problem": problem}
 
 
 def shared_game(name: str) -> Path:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from alfworld_games import shared_game, workshop
+from alfworld_games import crowded, shared_game, workshop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,6 +190,27 @@ def test_memories_are_bounded(monkeypatch: pytest.MonkeyPatch):
         assert ours.step(command) == peer.step(command)
         assert ours.admissible == peer.admissible
         assert ours.state == peer.state
+
+
+def test_what_left_its_place_lies_beside_it():
+    # An object that moved to another place on the same spot lies beside the first one, as far as
+    # TextWorld's record goes.
+    play = Game.from_data(crowded(1)).start()
+    play.step(next(command for command in play.admissible if command.startswith("go to")))
+    for command in play.admissible:
+        if command.startswith("open"):
+            play.step(command)
+    take = next(command for command in play.admissible if command.startswith("take"))
+    thing, place = take.removeprefix("take ").split(" from ")
+    play.step(take)
+    play.step(
+        next(
+            command
+            for command in play.admissible
+            if command.startswith("move") and not command.endswith(place)
+        )
+    )
+    assert play.step("look").endswith(f". Next to it, you see a {thing}.")
 
 
 def test_a_real_game():

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from alfworld_games import ROOT, parity, shared_game, workshop
+from alfworld_games import ROOT, crowded, parity, shared_game, workshop
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +27,14 @@ def test_the_workshop(tmp_path: Path, seed: int):
     report = parity().play_both(path, seed, steps=60)
     assert report.differences == []
     assert report.steps == 60
+
+
+def test_places_on_one_spot(tmp_path: Path):
+    path = tmp_path / "crowded" / "game.tw-pddl"
+    path.parent.mkdir()
+    path.write_text(json.dumps(crowded(1)))
+    report = parity().play_both(path, 1, steps=40, expert=False)
+    assert report.differences == []
 
 
 @pytest.mark.parametrize("name", ["tiny_apple", "single_agent_potato", "alfworld_multi-agent-poc"])
