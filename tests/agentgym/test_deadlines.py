@@ -49,7 +49,7 @@ def test_a_limit_on_a_block() -> None:
         began = time.monotonic()
         with pytest.raises(TimeoutError), TaskLimit(0.02):
             await asyncio.sleep(5)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
