@@ -1,8 +1,10 @@
-"""Penalties on rewards: over-long trajectories, and leaving the reference policy.
+"""Penalties on rewards: useless actions, over-long trajectories, leaving the reference policy.
 
-Both go into the turn table (`TurnTable.with_rewards`) before any statistic is taken, so they
+All go into the turn table (`TurnTable.with_rewards`) before any statistic is taken, so they
 compete with the task's reward on its own scale.
 """
+
+from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -11,6 +13,32 @@ from agentgym.errors import UsageError
 from agentgym.trainers.batch import TurnTable
 from agentgym.trainers.kl import KLEstimator, kl_estimate
 from agentgym.trainers.streams import ActionStream
+
+
+class PenaltyPer(StrEnum):
+    """How often a trajectory pays for actions that did not parse or could not be done."""
+
+    EPISODE = "episode"
+    """Once if there is any, off the last turn, as ARPO does."""
+    TURN = "turn"
+    """For each, off the turn that it was, as verl-agent does."""
+
+
+def penalise_actions(
+    table: TurnTable, wrong_K: Tensor, *, penalty: float, per: PenaltyPer
+) -> TurnTable:
+    """Return the table with `penalty` taken off for wrong actions.
+
+    Args:
+        table: The turns.
+        wrong_K: bool, whether the turn's action did not parse or could not be done.
+        penalty: What one costs; not negative.
+        per: What is counted.
+    """
+    counts_K = wrong_K.to(torch.float64)
+    if per is PenaltyPer.TURN:
+        return table.with_rewards(table.reward_K - penalty * counts_K)
+    return add_outcome(table, -penalty * table.sum_N(counts_K).clamp(max=1))
 
 
 def soft_overlong_penalty(length_N: Tensor, *, max_length: int, margin: int) -> Tensor:

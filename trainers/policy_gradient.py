@@ -30,7 +30,7 @@ from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
 from agentgym.trainers.models import Reference
-from agentgym.trainers.penalties import add_outcome
+from agentgym.trainers.penalties import PenaltyPer, penalise_actions
 from agentgym.trainers.sampler import TaskSampler
 from agentgym.trainers.streams import ActionStream
 from agentgym.trajectory import Trajectory
@@ -71,7 +71,10 @@ class PolicyGradientConfig(TrainConfig):
     tasks_per_step: int = Field(16, ge=1, description="groups in a batch")
     group_size: int = Field(8, ge=1, description="episodes of a group: one task, one seed")
     format_penalty: float = Field(
-        0.0, ge=0, description="taken off the last turn's reward if any action did not parse"
+        0.0, ge=0, description="taken off for an action that did not parse or could not be done"
+    )
+    format_penalty_per: PenaltyPer = Field(
+        PenaltyPer.EPISODE, description="once if there is any, or for each"
     )
     sampling: SamplingConfig = SamplingConfig()
     rollout: RolloutConfig = RolloutConfig()
@@ -123,9 +126,13 @@ class PolicyGradientTrainer(Trainer):
         """Return the table with shaped rewards; by default the format penalty, if there is one."""
         if self.config.format_penalty == 0:
             return table
-        broken_N = [any(turn.action_error for turn in t.turns) for t in trajectories]
-        penalty_N = -self.config.format_penalty * torch.tensor(broken_N, dtype=torch.float64)
-        return add_outcome(table, penalty_N)
+        wrong_K = torch.tensor(
+            [turn.action_error is not None for t in trajectories for turn in t.turns]
+        )
+        config = self.config
+        return penalise_actions(
+            table, wrong_K, penalty=config.format_penalty, per=config.format_penalty_per
+        )
 
     def weigh(
         self, table: TurnTable, batch: TokenBatch, trajectories: Sequence[Trajectory]

@@ -176,6 +176,7 @@ class ALFWorldEnv(AgentEnv):
             reward=reward,
             ended=play.done,
             success=play.won,
+            action_error=None if play.obeyed else "That command does nothing here.",
             info={"admissible_commands": list(play.admissible)},
         )
 

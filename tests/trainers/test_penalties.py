@@ -4,7 +4,13 @@ from training_cases import mixed_trajectories, trajectory
 
 from agentgym.errors import UsageError
 from agentgym.trainers.batch import TokenBatch, TurnTable
-from agentgym.trainers.penalties import add_outcome, kl_penalty, soft_overlong_penalty
+from agentgym.trainers.penalties import (
+    PenaltyPer,
+    add_outcome,
+    kl_penalty,
+    penalise_actions,
+    soft_overlong_penalty,
+)
 from agentgym.trainers.streams import ActionStream
 
 
@@ -34,3 +40,12 @@ def test_the_kl_penalty_of_a_turn_is_its_log_ratio() -> None:
             at = int(table.first_row_N[batch.trajectory_B[row]]) + k
             assert float(penalty_K[at]) == pytest.approx(float(expected), abs=1e-6)
     assert (penalty_K[~table.valid_K] == 0).all()
+
+
+def test_wrong_actions_cost_once_per_episode_or_once_each() -> None:
+    table = TurnTable.of([trajectory([1.0, 2.0, 3.0]), trajectory([4.0])])
+    wrong_K = torch.tensor([True, True, False, False])
+    once = penalise_actions(table, wrong_K, penalty=0.5, per=PenaltyPer.EPISODE)
+    assert once.reward_K.tolist() == [1.0, 2.0, 2.5, 4.0]
+    each = penalise_actions(table, wrong_K, penalty=0.5, per=PenaltyPer.TURN)
+    assert each.reward_K.tolist() == [0.5, 1.5, 3.0, 4.0]

@@ -17,15 +17,17 @@ class Play:
         game: What is played.
         state: The state, as an int (see `Game`).
         feedback: The last text: the introduction, or the answer to the last command.
+        obeyed: Whether the last command did something; true before the first one.
         won: Whether the goal holds.
     """
 
-    __slots__ = ("_moves", "feedback", "game", "state", "won")
+    __slots__ = ("_moves", "feedback", "game", "obeyed", "state", "won")
 
     def __init__(self, game: "Game", state: int, feedback: str) -> None:
         self.game = game
         self.state = state
         self.feedback = feedback
+        self.obeyed = True
         self.won = game.is_goal(state)
         self._moves = game.moves(state)
 
@@ -46,6 +48,7 @@ class Play:
         won.
         """
         operator = self._moves.get(command.strip())
+        self.obeyed = operator is not None
         if operator is None:
             self.feedback = "Nothing happens."
         else:
@@ -62,6 +65,7 @@ class Play:
         other.game = self.game
         other.state = self.state
         other.feedback = self.feedback
+        other.obeyed = self.obeyed
         other.won = self.won
         other._moves = self._moves
         return other

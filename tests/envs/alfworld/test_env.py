@@ -49,6 +49,8 @@ def test_the_text_is_the_feedback_and_nothing_else() -> None:
     assert "look" in info["admissible_commands"]
     observation, _, _, _, info = env.step("fly to the moon")
     assert observation["text"] == "Nothing happens."
+    assert info["action_error"] == "That command does nothing here."
+    observation, _, _, _, info = env.step("look")
     assert info["action_error"] is None
 
 
