@@ -8,6 +8,7 @@ synchronise.
 """
 
 import asyncio
+import atexit
 import contextlib
 import itertools
 import logging
@@ -216,6 +217,8 @@ class TransformersPolicy:
                     target=self._serve, name="agentgym-model", daemon=True
                 )
                 self._thread.start()
+                # Not a finalizer: the thread keeps the policy alive until it is closed.
+                atexit.register(self._leave)
             self._wake.notify_all()
         try:
             await call.done
@@ -236,6 +239,23 @@ class TransformersPolicy:
             self._wake.notify_all()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
+            if not self._thread.is_alive():
+                atexit.unregister(self._leave)
+
+    def _leave(self) -> None:
+        """Stop the thread as the program ends; nobody is left to be told what was under way.
+
+        An interpreter that shuts down ends a thread where it next asks for the lock. In the midst
+        of a forward pass that is inside torch's C++, which then aborts the whole process.
+        """
+        thread = self._thread
+        if thread is None or not thread.is_alive():  # a forked child has no threads
+            return
+        with self._wake:
+            self._closed = True
+            self._calls.clear()
+            self._wake.notify_all()
+        thread.join(_STOP_SECONDS)
 
     def _job(self, request: Request) -> Job:
         prompt = request.prompt_ids

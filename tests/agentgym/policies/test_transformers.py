@@ -1,6 +1,11 @@
 """Generation agrees with a plain forward pass, whatever was batched, kept, evicted or cut."""
 
 import asyncio
+import gc
+import os
+import subprocess
+import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -356,6 +361,58 @@ def test_a_closed_policy_refuses():
             await policy.generate([request(10)])
 
     asyncio.run(run())
+
+
+def test_a_closed_policy_and_its_weights_can_be_collected():
+    policy = build()
+    ask(policy, request(10))
+    asyncio.run(policy.close())
+    kept = weakref.ref(policy)
+    del policy
+    gc.collect()
+    assert kept() is None
+
+
+LEAVES = """
+import asyncio, sys, threading, time
+import numpy as np
+from transformers import Qwen3Config, Qwen3ForCausalLM
+from agentgym.models.tiny import tiny_tokenizer
+from agentgym.policies.transformers import TransformersPolicy
+from agentgym.policy import Request, Sampling
+
+sizes = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, head_dim=16, max_position_embeddings=4096)
+tokenizer = tiny_tokenizer(["You see a desk 1 and a mug 2."])
+model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **sizes))
+policy = TransformersPolicy(model, tokenizer)
+
+def answer(length):
+    prompt = np.arange(5, 25, dtype=np.int32)
+    requests = [Request(str(k), [], prompt, Sampling(max_tokens=length, seed=k)) for k in range(8)]
+    asyncio.run(policy.generate(requests))
+
+if sys.argv[1] == "answered":
+    answer(3)
+else:
+    threading.Thread(target=answer, args=[4000], daemon=True).start()
+    while policy.stats.forward_passes < 20:
+        time.sleep(0.01)
+print("leaving")
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("when", ["answered", "in the midst"])
+def test_a_program_may_end_without_closing_its_policy(when: str):
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES, when],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
 
 
 @pytest.mark.parametrize(
