@@ -16,6 +16,8 @@ the work is the sum of squared lengths, not the square of their sum. Without seq
 """
 
 from enum import StrEnum
+from functools import cache
+from inspect import signature
 from typing import Any
 
 import torch
@@ -104,6 +106,9 @@ def varlen_attention(
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and dropout == 0:
         from torch.nn.attention.varlen import varlen_attn
 
+        if not _kernel_groups_heads():
+            key, value = _one_head_per_query(key, value, query)
+        grouped = {"enable_gqa": True} if key.shape[1] < query.shape[1] else {}
         query_PHD, key_PHD, value_PHD = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
         output = varlen_attn(
             query_PHD,
@@ -115,12 +120,11 @@ def varlen_attention(
             max_length_q,
             scale=scaling,
             window_size=(-1 if sliding_window is None else sliding_window - 1, 0),
-            enable_gqa=query.shape[1] != key.shape[1],
+            **grouped,
         )
         assert isinstance(output, Tensor)  # a tuple only where auxiliary outputs are asked for
         return output[None], None
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    key, value = _one_head_per_query(key, value, query)
     lengths = cu_seq_lens_q.diff().tolist()
     pieces = [
         scaled_dot_product_attention(
@@ -135,6 +139,20 @@ def varlen_attention(
         for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
     ]
     return torch.cat(pieces, dim=2).transpose(1, 2), None
+
+
+@cache
+def _kernel_groups_heads() -> bool:
+    """Whether torch's kernel takes fewer heads of keys than of queries; that of 2.11 doesn't."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return "enable_gqa" in signature(varlen_attn).parameters
+
+
+def _one_head_per_query(key: Tensor, value: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    """Return keys and values with as many heads as queries have."""
+    groups = query.shape[1] // key.shape[1]
+    return key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
 
 
 def _band(length: int, window: int | None, device: torch.device) -> Tensor | None:
