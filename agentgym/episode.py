@@ -10,12 +10,12 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym._deadlines import TaskLimit
 from agentgym.conversation import Conversation
 from agentgym.env import Image
+from agentgym.episode_spec import EpisodeSpec
 from agentgym.errors import PolicyError, TimeLimitError, UsageError
 from agentgym.policy import Completion, Policy, Request, Sampling
 from agentgym.rollout_config import RolloutConfig
@@ -23,28 +23,6 @@ from agentgym.seeding import stable_seed
 from agentgym.stop_reason import StopReason
 from agentgym.trajectory import Trajectory, Turn
 from agentgym.workers import Reset, Stage, Step, Worker
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeSpec:
-    """Which episode to run.
-
-    Attributes:
-        task: The task's index or id; None lets the seed pick it.
-        seed: For the environment's reset; None for one that follows from the collection's seed.
-        group_id: Shared by episodes that are compared with each other.
-        sampling: How the policy samples. Its seed, if set, is the episode's: every turn's own seed
-            follows from it.
-        options: Further options for the environment's reset.
-        meta: Goes into the trajectory's `meta`; JSON values.
-    """
-
-    task: int | str | None = None
-    seed: int | None = None
-    group_id: str = ""
-    sampling: Sampling | None = None
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Gates:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -20,17 +20,11 @@ from toy_policies import Answers, LetterPolicy
 from agentgym.backoff import Backoff
 from agentgym.env import WorkerKind
 from agentgym.episode import stop_reason
+from agentgym.episode_spec import episode_specs
 from agentgym.errors import ConfigError, InfraError, PolicyError, UnknownNameError, UsageError
 from agentgym.policy import Completion, FinishReason, Policy, Request, Sampling
 from agentgym.progress import Display
-from agentgym.rollout import (
-    Collector,
-    EpisodeSpec,
-    Interrupted,
-    RolloutConfig,
-    collect,
-    episode_specs,
-)
+from agentgym.rollout import Collector, EpisodeSpec, Interrupted, RolloutConfig, collect
 from agentgym.spaces import Unicode
 from agentgym.stop_reason import StopReason
 from agentgym.trajectory import Trajectory
@@ -113,19 +107,31 @@ def test_what_a_trajectory_tells() -> None:
 
 
 def test_results_come_in_the_order_of_the_specs_each_at_its_own_pace() -> None:
-    ended: list[int] = []
-    specs = [EpisodeSpec(seed=seed) for seed in range(8)]
-    by_text: dict[str, int] = {}
+    asked: list[str] = []
+    ended: list[str] = []
+    turns = [asyncio.Event() for _ in range(8)]
 
-    def delay(request: Request) -> float:
-        seed = by_text.setdefault(str(request.messages[1]["content"]), len(by_text))
-        return 0.02 * (8 - seed)
+    class Backwards(Answers):
+        """Answers whoever asked last, once all have asked, and the others as the one after ends."""
 
-    policy = Answers(lambda _: "end", delay)
-    with Collector(toy_envs.MOODY, {}, policy, config()) as collector:
-        results = collector.collect(specs, lambda t: ended.append(t.seed or 0))
+        async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+            mine = turns[len(asked)]
+            asked.append(str(requests[0].messages[1]["content"]))
+            if len(asked) == len(turns):
+                mine.set()
+            await mine.wait()
+            return await super().generate(requests)
+
+    def after(trajectory: Trajectory) -> None:
+        ended.append(trajectory.turns[0].observation)
+        if len(ended) < len(turns):
+            turns[-1 - len(ended)].set()
+
+    specs = [EpisodeSpec(seed=seed) for seed in range(len(turns))]
+    with Collector(toy_envs.MOODY, {}, Backwards(lambda _: "end"), config()) as collector:
+        results = collector.collect(specs, after)
     assert [t.seed for t in results] == list(range(8))
-    assert ended == list(reversed(range(8)))
+    assert ended == asked[::-1]
 
 
 def test_256_episodes_at_once() -> None:
@@ -515,23 +521,31 @@ def test_a_cancelled_collection_keeps_what_is_finished_and_lets_go() -> None:
 
 
 @pytest.fixture
-def ctrl_c() -> Iterator[Callable[[float], None]]:
-    timers: list[threading.Timer] = []
+def ctrl_c() -> Iterator[Callable[[Callable[[], bool]], None]]:
+    """Presses Ctrl-C as soon as something holds."""
     # A shell that starts us in the background has us ignore Ctrl-C, and asyncio then does too.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    over = threading.Event()
+    fingers: list[threading.Thread] = []
 
-    def after(seconds: float) -> None:
-        timers.append(threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)))
-        timers[-1].start()
+    def once(holds: Callable[[], bool]) -> None:
+        def press() -> None:
+            while not holds():
+                if over.wait(0.01):
+                    return
+            os.kill(os.getpid(), signal.SIGINT)
 
-    yield after
-    for timer in timers:
-        timer.cancel()
-        timer.join()
+        fingers.append(threading.Thread(target=press))
+        fingers[-1].start()
+
+    yield once
+    over.set()
+    for finger in fingers:
+        finger.join()
     signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_keeps_what_is_finished(ctrl_c: Callable[[float], None]) -> None:
+def test_ctrl_c_keeps_what_is_finished(ctrl_c: Callable[[Callable[[], bool]], None]) -> None:
     policy = Answers(lambda _: "end")
     policy.delay = lambda _: 0.0 if len(policy.requests) <= 5 else 60.0
     kept: list[Trajectory] = []
@@ -542,7 +556,7 @@ def test_ctrl_c_keeps_what_is_finished(ctrl_c: Callable[[float], None]) -> None:
 
     began = time.monotonic()
     with Collector(toy_envs.MOODY, {}, policy, config(), writer=Kept()) as collector:
-        ctrl_c(0.3)
+        ctrl_c(lambda: len(kept) == 5)
         with pytest.raises(Interrupted) as stop:
             collector.collect([EpisodeSpec(seed=i) for i in range(20)])
         assert [t.seed for t in stop.value.finished] == [0, 1, 2, 3, 4]
@@ -556,35 +570,44 @@ def test_ctrl_c_keeps_what_is_finished(ctrl_c: Callable[[float], None]) -> None:
 class Stubborn(Answers):
     """Can't be cancelled."""
 
+    asked = refused = 0
+
     async def generate(self, requests: Any) -> list[Completion]:
+        self.asked += 1
         while True:
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
-                continue
+                self.refused += 1
 
 
-def test_a_policy_that_does_not_let_go_is_left_behind(ctrl_c: Callable[[float], None]) -> None:
+def test_a_policy_that_does_not_let_go_is_left_behind(
+    ctrl_c: Callable[[Callable[[], bool]], None],
+) -> None:
     began = time.monotonic()
-    ctrl_c(0.2)
+    policy = Stubborn(lambda _: "")
+    ctrl_c(lambda: policy.asked == 3)
     with (
         pytest.raises(Interrupted),
-        Collector(toy_envs.MOODY, {}, Stubborn(lambda _: ""), config(close_seconds=0.2)) as one,
+        Collector(toy_envs.MOODY, {}, policy, config(close_seconds=0.2)) as one,
     ):
         one.collect([EpisodeSpec() for _ in range(3)])
+    assert policy.refused >= 3
     assert time.monotonic() - began < 20
 
 
-def test_a_second_ctrl_c_waits_for_nothing(ctrl_c: Callable[[float], None]) -> None:
+def test_a_second_ctrl_c_waits_for_nothing(ctrl_c: Callable[[Callable[[], bool]], None]) -> None:
     began = time.monotonic()
-    ctrl_c(0.2)
-    ctrl_c(0.5)
+    policy = Stubborn(lambda _: "")
+    ctrl_c(lambda: policy.asked == 3)
+    ctrl_c(lambda: policy.refused == 3)
     settings = config(close_seconds=60, worker="thread")
     with (
         pytest.raises(Interrupted),
-        Collector(toy_envs.MOODY, {}, Stubborn(lambda _: ""), settings) as collector,
+        Collector(toy_envs.MOODY, {}, policy, settings) as collector,
     ):
         collector.collect([EpisodeSpec() for _ in range(3)])
+    assert policy.refused == 3
     assert time.monotonic() - began < 20
 
 
