@@ -10,54 +10,22 @@ belongs to one event loop.
 
 import asyncio
 import logging
-import random
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from pydantic import Field
-
-from agentgym.backoff import Backoff
-from agentgym.config import Config
+from agentgym._upkeep import Upkeep
+from agentgym._waiting_line import WaitingLine
 from agentgym.errors import InfraError, TimeLimitError, UsageError
+from agentgym.pool_config import PoolConfig
+
+__all__ = ["Pool", "PoolConfig", "PoolStatus", "Lease"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
-
-
-class PoolConfig(Config):
-    """How a pool keeps its members.
-
-    Attributes:
-        size: Most members at a time.
-        spares: Members made ahead of being asked for, within `size`.
-        lease_seconds: Longest wait for a member, making it included.
-        create_seconds: Longest time that making one may take.
-        check_seconds: Longest time that checking one may take.
-        close_seconds: Longest time that closing one may take.
-        check_after: A member that has lain idle for less than this is lent unchecked, in seconds.
-        attempts: How often making a member is tried before the borrower is told.
-        backoff: The delays between these.
-        uses: Loans after which a member is replaced (browsers leak); None for never.
-        quarantine: Seconds that a poisoned member rests before it is checked and lent again; None
-            to close it at once.
-    """
-
-    size: int = Field(default=8, ge=1)
-    spares: int = Field(default=0, ge=0)
-    lease_seconds: float = Field(default=600.0, gt=0)
-    create_seconds: float = Field(default=120.0, gt=0)
-    check_seconds: float = Field(default=10.0, gt=0)
-    close_seconds: float = Field(default=30.0, gt=0)
-    check_after: float = Field(default=0.0, ge=0)
-    attempts: int = Field(default=3, ge=1)
-    backoff: Backoff = Backoff()
-    uses: int | None = Field(default=None, ge=1)
-    quarantine: float | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +95,21 @@ class Pool(Generic[T]):
     ) -> None:
         self.name = name
         self.config = config or PoolConfig()
-        self._create, self._close_member, self._healthy = create, close, healthy
         if self.config.quarantine is not None and healthy is None:
             raise UsageError(f"{name}: a quarantine needs a health check to end it.")
-        self._rng = random.Random(seed)
+        self._upkeep = Upkeep(name, create, close, healthy, self.config, seed)
         self._idle: list[_Slot[T]] = []
         self._lent: dict[int, _Slot[T]] = {}
         self._resting: list[_Slot[T]] = []
         self._alive = 0
-        # A waiter gets a member, or None: the right to make one.
-        self._waiters: deque[asyncio.Future[_Slot[T] | None]] = deque()
+        # Whoever waits gets a member, or None: the right to make one.
+        self._line: WaitingLine[_Slot[T] | None] = WaitingLine()
         self._warming = 0
         self._closing: set[asyncio.Task[Any]] = set()
         self._making: set[asyncio.Task[Any]] = set()
         self._empty = asyncio.Event()
         self._closed = False
-        self._made = self._failed = self._poisoned = 0
+        self._poisoned = 0
 
     async def __aenter__(self) -> Self:
         self._warm()
@@ -160,8 +127,8 @@ class Pool(Generic[T]):
             idle=len(self._idle),
             resting=len(self._resting),
             pending=self._alive - seen,
-            made=self._made,
-            failed=self._failed,
+            made=self._upkeep.made,
+            failed=self._upkeep.failed,
             poisoned=self._poisoned,
         )
 
@@ -242,10 +209,7 @@ class Pool(Generic[T]):
         if self._closed:
             return
         self._closed = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(InfraError(f"{self.name} was closed while this waited."))
-        self._waiters.clear()
+        self._line.dismiss(f"{self.name} was closed while this waited.")
         slots = [*self._idle, *self._lent.values(), *self._resting]
         self._idle.clear()
         self._lent.clear()
@@ -289,7 +253,7 @@ class Pool(Generic[T]):
             elif self._alive < self.config.size:
                 self._alive += 1
             else:
-                slot = await self._wait()
+                slot = await self._line.wait(self._hand_on)
             if slot is None:
                 try:
                     return await self._make()
@@ -301,63 +265,21 @@ class Pool(Generic[T]):
             self._poisoned += 1
             self._spawn(self._retire(slot), self._closing)
 
-    async def _wait(self) -> _Slot[T] | None:
-        waiter: asyncio.Future[_Slot[T] | None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # It was served in the moment it gave up: the next in line gets it.
-                slot = waiter.result()
-                self._free() if slot is None else self._offer(slot)
-            raise
-        finally:
-            with suppress(ValueError):
-                self._waiters.remove(waiter)
+    async def _make(self) -> _Slot[T]:
+        return _Slot(await self._upkeep.make())
 
     async def _fit(self, slot: _Slot[T]) -> bool:
-        idle = time.monotonic() - slot.idle_since
-        if self._healthy is None or idle < self.config.check_after:
-            return True
         try:
-            async with asyncio.timeout(self.config.check_seconds):
-                return await self._healthy(slot.member)
+            return await self._upkeep.check(slot.member, time.monotonic() - slot.idle_since)
         except asyncio.CancelledError:
             self._offer(slot)
             raise
-        except Exception as fault:
-            _log.info("%s: a member failed its check: %r", self.name, fault)
-            return False
-
-    async def _make(self) -> _Slot[T]:
-        failures = 0
-        while True:
-            fault = await self._try_to_make()
-            if isinstance(fault, _Slot):
-                self._made += 1
-                return fault
-            failures += 1
-            self._failed += 1
-            _log.info("%s: attempt %d failed: %s", self.name, failures, fault)
-            if failures == self.config.attempts:
-                raise InfraError(
-                    f"{self.name}: none could be made in {failures} attempts; the last failed "
-                    f"with: {fault}"
-                ) from fault
-            await asyncio.sleep(self.config.backoff.seconds(failures, self._rng))
-
-    async def _try_to_make(self) -> "_Slot[T] | InfraError | OSError":
-        limit = self.config.create_seconds
-        try:
-            async with asyncio.timeout(limit):
-                return _Slot(await self._create())
-        except TimeoutError:
-            return TimeLimitError("create", self.name, limit)
-        except (InfraError, OSError) as fault:
-            return fault
 
     # Where members go.
+
+    def _hand_on(self, slot: _Slot[T] | None) -> None:
+        """Give the next in line what one who gave up was served."""
+        self._free() if slot is None else self._offer(slot)
 
     def _offer(self, slot: _Slot[T]) -> None:
         """Hand a member to the first in line, or keep it."""
@@ -365,33 +287,20 @@ class Pool(Generic[T]):
             self._spawn(self._retire(slot), self._closing)
             return
         slot.idle_since = time.monotonic()
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(slot)
-                return
-        self._idle.append(slot)
+        if not self._line.serve(slot):
+            self._idle.append(slot)
 
     def _free(self) -> None:
         """Hand the right to make a member to the first in line, or give it up."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+        if self._line.serve(None):
+            return
         self._alive -= 1
         if not self._alive:
             self._empty.set()
 
     async def _retire(self, slot: _Slot[T]) -> None:
-        limit = self.config.close_seconds
         try:
-            async with asyncio.timeout(limit):
-                await self._close_member(slot.member)
-        except Exception as fault:
-            late = isinstance(fault, TimeoutError)
-            failure = TimeLimitError("close", self.name, limit) if late else fault
-            _log.warning("%s: a member could not be closed: %s", self.name, failure)
+            await self._upkeep.close(slot.member)
         finally:
             self._free()
             if not self._closed:
