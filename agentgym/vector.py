@@ -7,10 +7,8 @@ no member waits for another. A member that dies, raises or hangs past its time l
 episode and is replaced.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 import numpy as np
@@ -18,19 +16,14 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
+from agentgym._arrivals import Arrivals
 from agentgym._batch_info import batch_infos
 from agentgym._member import Limits, Member, Outcome
 from agentgym.backoff import Backoff
 from agentgym.env import WorkerKind
-from agentgym.errors import (
-    AgentGymError,
-    EpisodeStateError,
-    TimeLimitError,
-    UnknownNameError,
-    UsageError,
-)
+from agentgym.errors import AgentGymError, EpisodeStateError, UnknownNameError, UsageError
 from agentgym.registry import env_spec
-from agentgym.workers import Pending, make_worker
+from agentgym.workers import make_worker
 
 __all__ = ["AgentVectorEnv", "Outcome"]
 
@@ -38,10 +31,6 @@ Batch = tuple[
     dict[str, Any], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Any
 ]
 """Observations, rewards (N,), terminations (N,), truncations (N,), infos."""
-
-
-_LOOK_SECONDS = 0.05
-"""How often time limits are looked after while answers keep coming."""
 
 
 class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
@@ -108,19 +97,17 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         self._limits = Limits(
             step_timeout, reset_timeout, close_timeout, reset_attempts, backoff or Backoff()
         )
-        self._arrivals: SimpleQueue[tuple[Member, Pending[Any]]] = SimpleQueue()
+        self._arrivals = Arrivals()
         self._members = [
             Member(
                 index,
                 lambda: make_worker(worker, env_id, env_kwargs),
                 self.autoreset_mode,
                 self._limits,
-                lambda member, call: self._arrivals.put((member, call)),
+                self._arrivals.tell,
             )
             for index in range(num_envs)
         ]
-        self._busy: set[Member] = set()
-        self._next_look = 0.0
         try:
             self._declare()
         except BaseException:
@@ -163,7 +150,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         for member, member_seed, wanted in zip(self._members, seeds, mask, strict=True):
             if wanted:
                 member.reset(member_seed, given or None)
-                self._busy.add(member)
+                self._arrivals.expect(member)
         outcomes = self._gather(int(mask.sum()))
         for outcome in outcomes.values():
             if outcome.fault is not None:
@@ -193,7 +180,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
             self._check(index, action)
         for member, action in zip(self._members, actions, strict=True):
             member.step(action)
-        self._busy.update(self._members)
+        self._arrivals.expect(*self._members)
         return self._batch(self._gather(self.num_envs))
 
     def send(self, member: int, action: str) -> None:
@@ -212,7 +199,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         self._member(member)
         self._check(member, action)
         self._members[member].step(action)
-        self._busy.add(self._members[member])
+        self._arrivals.expect(self._members[member])
 
     def send_reset(
         self, member: int, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -230,7 +217,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         """
         self._open()
         self._member(member).reset(seed, options)
-        self._busy.add(self._members[member])
+        self._arrivals.expect(self._members[member])
 
     def recv(self, timeout: float | None = None) -> tuple[int, Outcome]:
         """Wait for whichever member is ready first.
@@ -247,7 +234,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
             UsageError: If what was sent can't be done, such as a task that there is not.
         """
         self._open()
-        return self._next(None if timeout is None else time.monotonic() + timeout, timeout)
+        return self._arrivals.next(timeout)
 
     def call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         """Read an attribute of every member's environment, or call it if it is a method.
@@ -312,7 +299,7 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
         mistake: UsageError | None = None
         for _ in range(count):
             try:
-                index, outcome = self._next(None, None)
+                index, outcome = self._arrivals.next()
             except UsageError as fault:
                 mistake = mistake or fault
             else:
@@ -321,58 +308,9 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
             raise mistake
         return outcomes
 
-    def _next(self, until: float | None, timeout: float | None) -> tuple[int, Outcome]:
-        while True:
-            if not self._busy:
-                raise EpisodeStateError("Nothing to receive: send a member something first.")
-            member = self._arrived(until)
-            if member is None:
-                raise TimeLimitError("recv", f"{len(self._busy)} busy members", timeout or 0.0)
-            try:
-                outcome = member.collect()
-            finally:
-                if not member.busy:
-                    self._busy.discard(member)
-            if outcome is not None:
-                return member.index, outcome
-
-    def _arrived(self, until: float | None) -> Member | None:
-        # Wakes for an answer, for a member's time limit or pause, and for lanes that members share,
-        # where a slow call is moved aside by whoever waits. While answers keep coming, time limits
-        # are looked after now and then only: that takes a look at every member.
-        busy = self._busy
-        while True:
-            now = time.monotonic()
-            if now < self._next_look:
-                with suppress(Empty):
-                    member, call = self._arrivals.get_nowait()
-                    if member.holds(call):
-                        return member
-                    continue
-            self._next_look = now + _LOOK_SECONDS
-            nearest = min(busy, key=lambda member: member.deadline)
-            if nearest.deadline <= now:
-                return nearest
-            wait = nearest.deadline - now
-            if until is not None:
-                wait = min(wait, until - now)
-            lanes = {m.worker.lane for m in busy if m.worker.lane.patience is not None}
-            wait = min([wait, *(lane.patience or 0.0 for lane in lanes)])
-            try:
-                member, call = self._arrivals.get(timeout=max(0.0, wait))
-            except Empty:
-                if until is not None and time.monotonic() >= until:
-                    return None
-                for lane in lanes:
-                    lane.relieve()
-                continue
-            if member.holds(call):
-                return member
-
     def _settle(self, what: str) -> None:
         self._open()
-        if self._busy:
-            busy = sorted(member.index for member in self._busy)
+        if busy := self._arrivals.busy:
             raise EpisodeStateError(f"No {what}: receive what members {busy} were sent first.")
 
     def _open(self) -> None:
