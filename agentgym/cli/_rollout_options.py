@@ -29,7 +29,7 @@ _OPTIONS = (
     click.option(
         "--out", type=click.Path(path_type=Path), help="Run folder; runs/<verb>-<time> by default."
     ),
-    click.option("--quiet", is_flag=True, help="No progress."),
+    click.option("--quiet", is_flag=True, help="Plain lines, no progress bar."),
 )
 
 
@@ -51,8 +51,8 @@ def sampling(temperature: float, max_tokens: int) -> Sampling:
 
 
 def display(quiet: bool) -> Display | None:
-    """Return how progress is shown."""
-    return Display.OFF if quiet else None
+    """Return how progress is shown; None for what suits the terminal."""
+    return Display.LINES if quiet else None
 
 
 def run_folder(out: Path | None, verb: str) -> Path:

@@ -12,7 +12,7 @@ from agentgym.evaluation import Evaluation
 @click.command("demo")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; runs/demo-<time> by default.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Plain lines, no progress bar.")
 def command(out: Path | None, seed: int, quiet: bool) -> None:
     """Train a tiny model on ALFWorld with ARPO, from nothing, and show the curve."""
     from agentgym.demo import run_demo

@@ -32,7 +32,7 @@ from agentgym.run_dir import RunDir
     "--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder."
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and stop.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@click.option("--quiet", is_flag=True, help="Plain lines, no progress bar.")
 def command(
     algorithm: str,
     overrides: tuple[str, ...],
