@@ -48,7 +48,7 @@ def load(
     Args:
         config_class: What to fill.
         files: YAML files, later ones over earlier ones.
-        overrides: `a.b=value`, over everything else; the value is YAML.
+        overrides: `a.b=value`, over everything else; see `parse_overrides`.
         base: Values below the files, such as a preset's.
 
     Raises:
@@ -64,6 +64,10 @@ def load(
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the nested mapping that `a.b=value` texts stand for; later ones win.
+
+    Args:
+        overrides: Their values are YAML, but for an empty one, which is the empty text, as in a
+            shell; None is written `null`.
 
     Raises:
         ConfigError: If one has another form.
@@ -138,7 +142,8 @@ def _override(text: str) -> dict[str, Any]:
     if not equals or not all(parts):
         raise ConfigError(f"An override has the form key=value or part.key=value, got {text!r}")
     try:
-        nested: Any = yaml.load(value, Loader=_Loader)
+        # To YAML nothing is null. A shell turns `key=""` into `key=`, and means what it says.
+        nested: Any = yaml.load(value, Loader=_Loader) if value.strip() else ""
     except yaml.YAMLError as fault:
         raise ConfigError(f"{key}: {value!r} is not valid YAML") from fault
     for part in reversed(parts):

@@ -121,8 +121,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         render_mode: str | None = None,
         image_shape: tuple[int, int] | None = None,
     ) -> None:
-        if max_turns is not None and max_turns < 1:
-            raise UsageError(f"max_turns must be at least 1, got {max_turns}")
+        if max_turns is not None and not (_is_whole(max_turns) and max_turns >= 1):
+            raise UsageError(f"max_turns must be a whole number from 1, or None; got {max_turns!r}")
         modes: list[str] = self.metadata["render_modes"]
         if render_mode is not None and render_mode not in modes:
             raise UsageError(f"render_mode must be one of {modes}, got {render_mode!r}")
@@ -348,6 +348,10 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         if name not in self.experts:
             raise UnknownNameError(f"expert of {type(self).__name__}", name, self.experts)
         return name
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer)
 
 
 def _format(choice: str | ActionFormat) -> ActionFormat:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agentgym.config import Config, dump_yaml, load
+from agentgym.config import Config, dump_yaml, load, parse_overrides
 from agentgym.errors import ConfigError
 
 
@@ -42,6 +42,20 @@ def test_a_nested_override_keeps_the_rest_of_the_nested_default() -> None:
 def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
     assert load(Run, overrides=["optimizer.lr=3e-4"]).optimizer.lr == 3e-4
     assert load(Run, overrides=["optimizer.lr=1E-4"]).optimizer.lr == 1e-4
+
+
+def test_an_empty_value_is_the_empty_text_and_null_is_none() -> None:
+    assert parse_overrides(["a.b=", "c= ", 'd=""', "e=null", "f=~"]) == {
+        "a": {"b": ""},
+        "c": "",
+        "d": "",
+        "e": None,
+        "f": None,
+    }
+    assert load(Run, overrides=["name="]).name == ""
+    assert load(Run, overrides=["replay.lr=1", "replay=null"]).replay is None
+    with pytest.raises(ConfigError, match=r"steps: .*\(got ''\)"):
+        load(Run, overrides=["steps="])
 
 
 def test_the_resolved_config_reads_back(tmp_path: Path) -> None:

@@ -173,8 +173,9 @@ def test_every_expert_plays_in_every_format(name: bool | str, action_format: str
 
 
 def test_arguments_are_checked() -> None:
-    with pytest.raises(UsageError, match="max_turns"):
-        agentgym.make(toy_envs.COUNTER, max_turns=0)
+    for max_turns in (0, "", "many", 2.5):
+        with pytest.raises(UsageError, match="max_turns must be"):
+            agentgym.make(toy_envs.COUNTER, max_turns=max_turns)
     with pytest.raises(UsageError, match="render_mode"):
         toy_envs.Counter(render_mode="human")
     with pytest.raises(UnknownNameError, match="expert of Counter"):

@@ -1,4 +1,4 @@
-"""`agentgym eval`: how progress is shown."""
+"""`agentgym eval`: how options reach the environment, and how progress is shown."""
 
 import io
 import sys
@@ -8,6 +8,7 @@ import pytest
 import toy_envs
 
 from agentgym.cli import ExitCode, main
+from agentgym.store import Store
 
 
 class Terminal(io.StringIO):
@@ -18,6 +19,20 @@ class Terminal(io.StringIO):
 def evaluate(run: Path, *words: str) -> int:
     given = ["--policy", "random", "--episodes", "2", "--out", str(run), "max_turns=3"]
     return main(["eval", toy_envs.COUNTER, *given, *words])
+
+
+@pytest.mark.parametrize(("words", "told"), [([], True), (["instructions="], False)])
+def test_an_empty_option_is_the_empty_text(tmp_path: Path, words: list[str], told: bool) -> None:
+    assert evaluate(tmp_path / "run", *words) is ExitCode.OK
+    instructions = [trajectory.instructions for trajectory in Store.open(tmp_path / "run")]
+    assert [bool(text) for text in instructions] == [told, told]
+
+
+def test_an_empty_option_that_is_no_text_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(tmp_path / "run", "max_turns=") is ExitCode.USAGE
+    assert "max_turns must be a whole number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("quiet", [True, False])
