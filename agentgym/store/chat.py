@@ -32,6 +32,7 @@ def chat_row(trajectory: Trajectory, images: Sequence[str | None] | None = None)
         "success": bool(trajectory.success),
         "reward": trajectory.reward,
         "rewards": [float(turn.reward) for turn in trajectory.turns],
+        "exploratory": [turn.exploratory for turn in trajectory.turns],
         "stop_reason": str(trajectory.stop_reason),
         "error": trajectory.error,
         "final_observation": trajectory.final_observation,

@@ -80,6 +80,7 @@ def parquet_schema() -> Any:
             ("advantages", pa.list_(number)),
             ("action_errors", pa.list_(text)),
             ("policy_versions", pa.list_(pa.int32())),
+            ("exploratory", pa.list_(pa.bool_())),
             ("starts_sequence", pa.list_(pa.bool_())),
             ("prompt_ids", tokens),
             ("completion_ids", tokens),
@@ -123,6 +124,7 @@ def parquet_row(trajectory: Trajectory) -> dict[str, Any]:
             None if turn.action_error is None else plain_text(turn.action_error) for turn in turns
         ],
         "policy_versions": [turn.policy_version for turn in turns],
+        "exploratory": [turn.exploratory for turn in turns],
         "starts_sequence": [bool(turn.starts_sequence) for turn in turns],
         "prompt_ids": [turn.prompt_ids for turn in turns],
         "completion_ids": [turn.completion_ids for turn in turns],

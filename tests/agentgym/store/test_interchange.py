@@ -33,7 +33,9 @@ def run(tmp_path):
     """A run of three episodes: different tools and none, text and numbers that JSON can't have."""
     with Store.writer(tmp_path / "run") as writer:
         writer.add(episode(1, instructions="You are in a house.", tools=[LOOK], goal="Find it."))
-        writer.add(episode(2))
+        wanders = episode(2)
+        wanders.turns[1].exploratory = True
+        writer.add(wanders)
         odd = episode(3, tools=[ADD], error="it broke \ud800", metrics={"doors": float("nan")})
         odd.turns[0].observation = "half \udc00, pair \ud83d\ude00"
         odd.turns[1].reward = float("inf")
@@ -63,6 +65,7 @@ def test_a_line_is_a_chat(run, tmp_path):
     ]
     assert first["tools"] == [LOOK]
     assert "tools" not in second
+    assert (first["exploratory"], second["exploratory"]) == ([False] * 3, [False, True, False])
     assert second["messages"][0]["role"] == "user"
     assert first["reward"] == pytest.approx(sum(turn.reward for turn in turns))
     assert first["rewards"] == [turn.reward for turn in turns]
@@ -189,6 +192,7 @@ def test_datasets_and_pandas_read_parquet(run, tmp_path):
     assert table[0]["messages"][1]["content"] == episode(1).turns[0].observation
     assert json.loads(table[0]["tools"]) == [LOOK]
     assert table[1]["values"] == [0.25, None, None]
+    assert table[1]["exploratory"] == [False, True, False]
     assert table[1]["advantages"] == [-1.0, None, None]
     assert table[1]["arrays"] == [{"name": "entropy", "turn": 0, "values": [1.0, 1.0, 1.0]}]
     assert table[2]["action_errors"] == [None, None, "no such door"]
@@ -210,6 +214,6 @@ def test_the_parquet_schema_stays():
         *("id", "env_id", "task_id", "group_id", "seed", "step", "goal", "success", "reward"),
         *("stop_reason", "error", "attempts", "started", "seconds", "messages", "tools"),
         *("final_observation", "rewards", "values", "advantages", "action_errors"),
-        *("policy_versions", "starts_sequence", "prompt_ids", "completion_ids", "logprobs"),
-        *("arrays", "images", "meta"),
+        *("policy_versions", "exploratory", "starts_sequence", "prompt_ids", "completion_ids"),
+        *("logprobs", "arrays", "images", "meta"),
     ]
