@@ -28,6 +28,7 @@ class TurnTable:
         trajectory_K: int64, which trajectory a turn belongs to; non-decreasing.
         turn_K: int64, the turn's index in its trajectory: 0, 1, 2, … without gaps.
         reward_K: float64, what the turn earned.
+        wrong_K: bool, True where the turn's action did not parse or could not be done.
         group_N: int64, trajectories with the same number are compared with each other.
         valid_N: bool, False where the episode says nothing about the model
             (`StopReason.trainable`).
@@ -40,6 +41,7 @@ class TurnTable:
     trajectory_K: Tensor
     turn_K: Tensor
     reward_K: Tensor
+    wrong_K: Tensor
     group_N: Tensor
     valid_N: Tensor
     truncated_N: Tensor
@@ -68,6 +70,7 @@ class TurnTable:
             trajectory_K=torch.tensor([i for i, _, _ in turns], dtype=torch.int64),
             turn_K=torch.tensor([k for _, k, _ in turns], dtype=torch.int64),
             reward_K=torch.tensor([turn.reward for _, _, turn in turns], dtype=torch.float64),
+            wrong_K=torch.tensor([turn.action_error is not None for _, _, turn in turns]),
             group_N=torch.tensor(group_N, dtype=torch.int64),
             valid_N=torch.tensor([t.trainable for t in trajectories], dtype=torch.bool),
             truncated_N=torch.tensor(

@@ -24,18 +24,15 @@ class PenaltyPer(StrEnum):
     """For each, off the turn that it was, as verl-agent does."""
 
 
-def penalise_actions(
-    table: TurnTable, wrong_K: Tensor, *, penalty: float, per: PenaltyPer
-) -> TurnTable:
-    """Return the table with `penalty` taken off for wrong actions.
+def penalise_actions(table: TurnTable, *, penalty: float, per: PenaltyPer) -> TurnTable:
+    """Return the table with `penalty` taken off for actions that did not parse or were not done.
 
     Args:
         table: The turns.
-        wrong_K: bool, whether the turn's action did not parse or could not be done.
         penalty: What one costs; not negative.
         per: What is counted.
     """
-    counts_K = wrong_K.to(torch.float64)
+    counts_K = table.wrong_K.to(torch.float64)
     if per is PenaltyPer.TURN:
         return table.with_rewards(table.reward_K - penalty * counts_K)
     return add_outcome(table, -penalty * table.sum_N(counts_K).clamp(max=1))

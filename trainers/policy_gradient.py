@@ -126,12 +126,8 @@ class PolicyGradientTrainer(Trainer):
         """Return the table with shaped rewards; by default the format penalty, if there is one."""
         if self.config.format_penalty == 0:
             return table
-        wrong_K = torch.tensor(
-            [turn.action_error is not None for t in trajectories for turn in t.turns]
-        )
-        config = self.config
         return penalise_actions(
-            table, wrong_K, penalty=config.format_penalty, per=config.format_penalty_per
+            table, penalty=self.config.format_penalty, per=self.config.format_penalty_per
         )
 
     def weigh(

@@ -64,6 +64,7 @@ def test_turns_out_of_order_are_refused(trajectory_K: list[int], turn_K: list[in
             trajectory_K=torch.tensor(trajectory_K),
             turn_K=torch.tensor(turn_K),
             reward_K=torch.zeros(len(turn_K), dtype=torch.float64),
+            wrong_K=torch.zeros(len(turn_K), dtype=torch.bool),
             group_N=torch.zeros(2, dtype=torch.int64),
             valid_N=flags_N,
             truncated_N=flags_N,

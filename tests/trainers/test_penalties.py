@@ -43,9 +43,11 @@ def test_the_kl_penalty_of_a_turn_is_its_log_ratio() -> None:
 
 
 def test_wrong_actions_cost_once_per_episode_or_once_each() -> None:
-    table = TurnTable.of([trajectory([1.0, 2.0, 3.0]), trajectory([4.0])])
-    wrong_K = torch.tensor([True, True, False, False])
-    once = penalise_actions(table, wrong_K, penalty=0.5, per=PenaltyPer.EPISODE)
+    clumsy = trajectory([1.0, 2.0, 3.0])
+    for turn in clumsy.turns[:2]:
+        turn.action_error = "what?"
+    table = TurnTable.of([clumsy, trajectory([4.0])])
+    once = penalise_actions(table, penalty=0.5, per=PenaltyPer.EPISODE)
     assert once.reward_K.tolist() == [1.0, 2.0, 2.5, 4.0]
-    each = penalise_actions(table, wrong_K, penalty=0.5, per=PenaltyPer.TURN)
+    each = penalise_actions(table, penalty=0.5, per=PenaltyPer.TURN)
     assert each.reward_K.tolist() == [0.5, 1.5, 3.0, 4.0]
