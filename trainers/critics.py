@@ -17,15 +17,10 @@ from torch import Tensor, nn
 from agentgym.config import Config
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.forward import ForwardPass
-from agentgym.trainers.learner import (
-    Learner,
-    MicroLoss,
-    OptimizerConfig,
-    UpdateConfig,
-    with_old,
-)
+from agentgym.trainers.learner import Learner, MicroLoss, UpdateConfig, with_old
 from agentgym.trainers.losses import PolicyLossConfig, policy_loss
 from agentgym.trainers.models import LoadedModel
+from agentgym.trainers.optimizer import OptimizerConfig
 from agentgym.trainers.segments import Segments
 from agentgym.trainers.value_loss import value_loss
 from agentgym.trajectory import TokenSequence, Trajectory

@@ -9,7 +9,7 @@ gradient is not finite is skipped and counted: one bad batch must not end a run,
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,21 +24,8 @@ from agentgym.trainers.forward import ForwardPass, batch_logprobs
 from agentgym.trainers.loss_metrics import LossMetrics
 from agentgym.trainers.losses import PolicyLossConfig, policy_loss
 from agentgym.trainers.models import LoadedModel, Reference
+from agentgym.trainers.optimizer import Optimizer, OptimizerConfig
 from agentgym.trainers.packing import plan_micro_batches
-
-
-class OptimizerConfig(Config):
-    """AdamW, and a learning rate that warms up and then stays or falls."""
-
-    lr: float = Field(1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup_steps: int = Field(0, ge=0, description="updates over which lr rises from 0")
-    schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="how lr goes to 0 over the run after the warm-up"
-    )
-    grad_clip: float = Field(1.0, gt=0, description="largest global gradient norm")
 
 
 class UpdateConfig(Config):
@@ -102,13 +89,7 @@ class Learner:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         if extra is not None:
             self.parameters += list(extra.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=optimizer.lr,
-            betas=optimizer.betas,
-            eps=optimizer.eps,
-            weight_decay=optimizer.weight_decay,
-        )
+        self.optimizer = Optimizer(self.parameters, optimizer)
 
     @torch.no_grad()
     def logprobs(self, batch: TokenBatch, reference: Reference | None = None) -> Tensor:
@@ -136,8 +117,6 @@ class Learner:
             Metrics of the last epoch's losses, and `optim/…` of all steps.
         """
         lr = self.lr()
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         weights_BT = token_weights(
             batch, loss.aggregation, counts=counts, max_length=loss.max_length
         )
@@ -150,7 +129,7 @@ class Learner:
         for epoch in range(self.config.epochs):
             done, steps = [], 0
             for rows in self._minibatches(batch, epoch):
-                norm = self._step(batch.select(rows), loss, done)
+                norm = self._step(batch.select(rows), loss, lr, done)
                 norms += [norm] if np.isfinite(norm) else []
                 skipped += not np.isfinite(norm)
                 steps += 1
@@ -168,16 +147,7 @@ class Learner:
 
     def lr(self) -> float:
         """Return the learning rate of the next update."""
-        config, done = self._optimizer_config, self.updates
-        if done < config.warmup_steps:
-            return config.lr * (done + 1) / config.warmup_steps
-        span = max(self._total - config.warmup_steps, 1)
-        left = 1 - (done - config.warmup_steps) / span
-        if config.schedule == "linear":
-            return config.lr * max(left, 0.0)
-        if config.schedule == "cosine":
-            return config.lr * 0.5 * (1 - float(np.cos(np.pi * max(left, 0.0))))
-        return config.lr
+        return self._optimizer_config.lr_at(self.updates, self._total)
 
     def micro_batches(self, batch: TokenBatch) -> list[list[int]]:
         """Return the rows of each micro-batch; a trajectory's rows stay together."""
@@ -227,18 +197,16 @@ class Learner:
             entropy=entropy,
         )
 
-    def _step(self, batch: TokenBatch, loss: PolicyLossConfig, done: list[MicroLoss]) -> float:
+    def _step(
+        self, batch: TokenBatch, loss: PolicyLossConfig, lr: float, done: list[MicroLoss]
+    ) -> float:
         """Take an optimiser step, unless its gradient norm, which is returned, isn't finite."""
-        self.optimizer.zero_grad(set_to_none=True)
-        for rows in self.micro_batches(batch):
-            micro = self.loss_of(batch.select(rows).to(self.loaded.device), loss)
-            micro.loss.backward()
-            done.append(replace(micro, loss=micro.loss.detach()))
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self._optimizer_config.grad_clip)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return float(norm)
+        with self.optimizer.accumulation():
+            for rows in self.micro_batches(batch):
+                micro = self.loss_of(batch.select(rows).to(self.loaded.device), loss)
+                micro.loss.backward()
+                done.append(replace(micro, loss=micro.loss.detach()))
+        return self.optimizer.step(lr)
 
     def _minibatches(self, batch: TokenBatch, epoch: int) -> Iterator[list[int]]:
         trajectories = torch.unique(batch.trajectory_B).numpy()

@@ -20,8 +20,9 @@ from agentgym.progress import Progress
 from agentgym.run_dir import RunDir
 from agentgym.store import Store, StoreWriter
 from agentgym.trainers import checkpoint
-from agentgym.trainers.learner import Learner, OptimizerConfig, UpdateConfig
+from agentgym.trainers.learner import Learner, UpdateConfig
 from agentgym.trainers.models import ModelConfig, load_model
+from agentgym.trainers.optimizer import OptimizerConfig
 
 
 class EnvConfig(Config):

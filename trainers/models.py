@@ -112,15 +112,22 @@ def load_model(config: ModelConfig) -> LoadedModel:
         raise ConfigError(f"attention={config.attention!r} can't be had here: {fault}") from fault
     disable_dropout(model)
     if config.lora is not None:
-        model = _with_adapters(model, config.lora)
+        model = with_adapters(model, config.lora)
     model.to(device)  # pyright: ignore[reportArgumentType] (transformers narrows nn.Module.to)
+    model.eval()
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        model.enable_input_require_grads()
-        model.train()  # transformers checkpoints in training mode only
-    else:
-        model.eval()
+        checkpoint_activations(model)
     return LoadedModel(model, tokenizer, device)
+
+
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Compute each layer's activations again in the backward pass instead of keeping them."""
+    if hasattr(model, "activation_checkpointing_enable"):  # the name since transformers 5.23
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.enable_input_require_grads()
+    model.train()  # transformers checkpoints in training mode only
 
 
 def disable_dropout(model: nn.Module) -> None:
@@ -132,7 +139,8 @@ def disable_dropout(model: nn.Module) -> None:
             module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel:
+def with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel:
+    """Return the model with adapters, which are fp32 whatever it is held in; only they learn."""
     import peft
 
     adapters = peft.LoraConfig(

@@ -1,16 +1,27 @@
 """The learner: micro-batches, minibatches, schedules, and steps that are not finite."""
 
 import copy
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from agentgym.trainers.batch import TokenBatch
-from agentgym.trainers.learner import Learner, OptimizerConfig, UpdateConfig
+from agentgym.trainers.critics import ActorCriticLearner, CriticConfig
+from agentgym.trainers.learner import Learner, UpdateConfig
 from agentgym.trainers.losses import PolicyLossConfig
-from agentgym.trainers.models import LoadedModel, Reference
+from agentgym.trainers.models import (
+    LoadedModel,
+    LoraConfig,
+    Reference,
+    checkpoint_activations,
+    with_adapters,
+)
+from agentgym.trainers.optimizer import OptimizerConfig
 from tests.support.training_cases import mixed_trajectories, tiny_model
 
 
@@ -40,6 +51,20 @@ def test_the_size_of_a_micro_batch_changes_nothing_but_memory() -> None:
     assert one["optim/grad_norm"] == pytest.approx(many["optim/grad_norm"])
 
 
+def test_recomputed_activations_change_nothing_but_memory() -> None:
+    kept, recomputed = learner(), learner()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        checkpoint_activations(recomputed.model)
+    calls: list[str] = []
+    for subject, name in ((kept, "kept"), (recomputed, "recomputed")):
+        layer = subject.model.get_submodule("model.layers.0.self_attn")
+        layer.register_forward_hook(lambda *_, name=name: calls.append(name))
+        subject.update(batch(), PolicyLossConfig())
+    assert calls.count("recomputed") == 2 * calls.count("kept")
+    assert torch.equal(weights(kept), weights(recomputed))
+
+
 def test_an_update_of_one_step_needs_no_old_logprobs() -> None:
     lazy, eager = learner(), learner()
     given = batch()
@@ -53,7 +78,7 @@ def test_minibatches_are_optimiser_steps_over_whole_trajectories() -> None:
     given = batch()
     given = replace(given, logprobs_old_BT=subject.logprobs(given))
     subject.update(given, PolicyLossConfig())
-    assert subject.optimizer.state[subject.parameters[0]]["step"] == 6
+    assert subject.optimizer.adamw.state[subject.parameters[0]]["step"] == 6
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted() -> None:
@@ -82,14 +107,62 @@ def test_the_learning_rate_warms_up_and_then_follows_its_schedule(
     assert rates == pytest.approx([0.5, 1.0, 1.0, half_way, end])
 
 
-def test_a_restored_learner_goes_on_bit_for_bit() -> None:
-    unbroken, resumed = learner(), learner()
-    unbroken.update(batch(), PolicyLossConfig())
+def half_learner(dtype: torch.dtype = torch.bfloat16) -> Learner:
+    """Return a learner at RL's learning rate, of a model whose weights bfloat16 holds exactly."""
+    model = tiny_model(dtype=torch.bfloat16)
+    loaded = LoadedModel(nn.Module.to(model, dtype), None, torch.device("cpu"))
+    return Learner(loaded, OptimizerConfig(lr=1e-6), UpdateConfig(micro_batch_tokens=8))
+
+
+def adapter_learner() -> Learner:
+    model = with_adapters(tiny_model(dtype=torch.bfloat16), LoraConfig(rank=2))
+    loaded = LoadedModel(model, None, torch.device("cpu"))
+    return Learner(loaded, OptimizerConfig(lr=1e-3), UpdateConfig())
+
+
+def critic_learner() -> Learner:
+    loaded = LoadedModel(tiny_model(dtype=torch.bfloat16), None, torch.device("cpu"))
+    config = OptimizerConfig(lr=1e-6)
+    return ActorCriticLearner(loaded, config, UpdateConfig(), critic=CriticConfig())
+
+
+def judged_batch() -> TokenBatch:
+    given = batch()
+    zero_BT = torch.zeros(given.shape)
+    return replace(given, returns_BT=given.mask_BT.float(), values_old_BT=zero_BT)
+
+
+def stepped(subject: Learner) -> torch.Tensor:
+    """Return what AdamW steps: the weights, or their masters."""
+    groups = subject.optimizer.adamw.param_groups
+    return torch.cat([p.detach().flatten() for group in groups for p in group["params"]])
+
+
+@pytest.mark.parametrize("make", [learner, half_learner, critic_learner, adapter_learner])
+def test_a_restored_learner_goes_on_bit_for_bit(make: Callable[[], Learner]) -> None:
+    unbroken, resumed = make(), make()
+    for _ in range(2):
+        unbroken.update(judged_batch(), PolicyLossConfig())
     resumed.model.load_state_dict(unbroken.model.state_dict())
     resumed.load_state_dict(copy.deepcopy(unbroken.state_dict()))  # as a file would
-    unbroken.update(batch(), PolicyLossConfig())
-    resumed.update(batch(), PolicyLossConfig())
+    for _ in range(2):
+        unbroken.update(judged_batch(), PolicyLossConfig())
+        resumed.update(judged_batch(), PolicyLossConfig())
     assert torch.equal(weights(unbroken), weights(resumed))
+    assert torch.equal(stepped(unbroken), stepped(resumed))
+
+
+def test_a_model_in_half_precision_learns_as_one_in_fp32() -> None:
+    half, full = half_learner(), half_learner(torch.float32)
+    start = weights(full)
+    for _ in range(5):
+        half.update(batch(), PolicyLossConfig())
+        full.update(batch(), PolicyLossConfig())
+    assert torch.equal(weights(half), stepped(half).bfloat16())
+    ours, expected = stepped(half) - start, weights(full) - start
+    assert float((ours != 0).float().mean()) == float((expected != 0).float().mean())
+    assert float(ours.norm() / expected.norm()) == pytest.approx(1, abs=0.05)
+    assert float(torch.nn.functional.cosine_similarity(ours, expected, dim=0)) > 0.95
 
 
 def test_the_reference_stays_where_it_was() -> None:
