@@ -9,16 +9,17 @@
 Flash attention could also infer the ends from restarting position ids; transformers then looks for
 them in every layer, at a device synchronisation each, so they are passed.
 
-`agentgym_varlen` runs `torch.nn.attention.varlen` on GPUs in half precision and one causal
-`scaled_dot_product_attention` per sequence elsewhere, which on a CPU is what makes packing cheap:
-the work is the sum of squared lengths, not the square of their sum. Without sequence ends
-(generation, padded batches) it is `sdpa`.
+`agentgym_varlen` runs torch's kernel for packed rows on GPUs in half precision, where torch has one
+(from 2.11 on), and one causal `scaled_dot_product_attention` per sequence elsewhere, which on a CPU
+is what makes packing cheap: the work is the sum of squared lengths, not the square of their sum.
+Without sequence ends (generation, padded batches) it is `sdpa`.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from inspect import signature
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -103,14 +104,13 @@ def varlen_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16) and dropout == 0:
-        from torch.nn.attention.varlen import varlen_attn
-
-        if not _kernel_groups_heads():
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    if query.is_cuda and half and dropout == 0 and (kernel := varlen_kernel()) is not None:
+        if not _groups_heads(kernel):
             key, value = _one_head_per_query(key, value, query)
         grouped = {"enable_gqa": True} if key.shape[1] < query.shape[1] else {}
         query_PHD, key_PHD, value_PHD = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))
-        output = varlen_attn(
+        output = kernel(
             query_PHD,
             key_PHD,
             value_PHD,
@@ -122,7 +122,6 @@ def varlen_attention(
             window_size=(-1 if sliding_window is None else sliding_window - 1, 0),
             **grouped,
         )
-        assert isinstance(output, Tensor)  # a tuple only where auxiliary outputs are asked for
         return output[None], None
     key, value = _one_head_per_query(key, value, query)
     lengths = cu_seq_lens_q.diff().tolist()
@@ -142,11 +141,21 @@ def varlen_attention(
 
 
 @cache
-def _kernel_groups_heads() -> bool:
-    """Whether torch's kernel takes fewer heads of keys than of queries; that of 2.11 doesn't."""
-    from torch.nn.attention.varlen import varlen_attn
+def varlen_kernel() -> Callable[..., Tensor] | None:
+    """Return torch's kernel for packed rows, or None where it is missing or knows no windows."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # torch before 2.10
+        return None
+    # A tensor and no tuple, as long as no auxiliary outputs are asked for.
+    kernel = cast("Callable[..., Tensor]", varlen_attn)
+    return kernel if "window_size" in signature(kernel).parameters else None
 
-    return "enable_gqa" in signature(varlen_attn).parameters
+
+@cache
+def _groups_heads(kernel: Callable[..., Tensor]) -> bool:
+    """Whether the kernel takes fewer heads of keys than of queries; that of torch 2.11 doesn't."""
+    return "enable_gqa" in signature(kernel).parameters
 
 
 def _one_head_per_query(key: Tensor, value: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """Packed rows give what each sequence gives alone: values, gradients, in any order."""
 
+import sys
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -11,7 +13,7 @@ from training_cases import VOCABULARY, mixed_trajectories, tiny_model
 from transformers import PreTrainedModel
 
 from agentgym.errors import ConfigError
-from agentgym.trainers.attention import VARLEN, Attention
+from agentgym.trainers.attention import VARLEN, Attention, varlen_kernel
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.forward import batch_logprobs, split_head
 from agentgym.trainers.packing import Packed, plan_micro_batches
@@ -165,6 +167,28 @@ def test_models_that_need_more_than_a_head_are_refused() -> None:
     eager = tiny_model(attention="eager")
     with pytest.raises(ConfigError, match="eager"):
         Attention.of(eager)
+
+
+def with_windows(query: Any, *, scale: Any = None, window_size: Any = (-1, -1)) -> None:
+    """As in torch 2.11."""
+
+
+def without_windows(query: Any, is_causal: bool = False) -> None:
+    """As in torch 2.10."""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "usable"), [(with_windows, True), (without_windows, False), (None, False)]
+)
+def test_the_kernel_is_used_where_torch_has_one_that_can_do_it(
+    kernel: Any, usable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = None
+    if kernel is not None:
+        module = ModuleType("torch.nn.attention.varlen")
+        vars(module)["varlen_attn"] = kernel
+    monkeypatch.setitem(sys.modules, "torch.nn.attention.varlen", module)
+    assert varlen_kernel.__wrapped__() is (kernel if usable else None)
 
 
 @pytest.mark.gpu
