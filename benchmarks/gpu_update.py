@@ -14,9 +14,12 @@ MFU counts what the update needs, whoever does it: neither recomputation nor pad
 
     6 (body * tokens + head * sampled) + 6 layers * heads * head_dim * sum(length^2)
 
-with the weights of the layers' matrices (`body`) and of the head. Weights, gradients and both of
-AdamW's states are in `--dtype`: 8 bytes a weight in bfloat16, so all of 8B is trained in 61 GiB and
-what the activations take. Nothing is downloaded.
+with the weights of the layers' matrices (`body`) and of the head. Nothing is downloaded.
+
+Both sides hold weights, gradients and AdamW's states alike (`Precision` in `gpu_update_shapes.py`).
+1.7b has fp32 weights to step, as training has by default. All of 8b would take 137 GiB so, and is
+measured in bfloat16 alone, 61 GiB: that is what such an update costs, but at a learning rate of
+1e-6 most of it rounds away. To train 8B on one card, use LoRA.
 
     python benchmarks/gpu_update.py [--shape 1.7b 8b]
     python benchmarks/gpu_update.py --shape tiny --device cpu
@@ -30,86 +33,25 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from gpu_update_shapes import SHAPES, Precision, Shape
 from gpu_update_trl import NoPeerError, trl_updates
-from transformers import AutoModelForCausalLM, PreTrainedModel, Qwen3Config
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agentgym.stop_reason import StopReason
 from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, turn_advantages
-from agentgym.trainers.attention import VARLEN, register_varlen
+from agentgym.trainers.attention import VARLEN, register_varlen, varlen_kernel
 from agentgym.trainers.batch import TokenBatch, TurnTable
-from agentgym.trainers.learner import Learner, OptimizerConfig, UpdateConfig
+from agentgym.trainers.learner import Learner, UpdateConfig
 from agentgym.trainers.losses import PolicyLossConfig
-from agentgym.trainers.models import LoadedModel
+from agentgym.trainers.models import LoadedModel, checkpoint_activations
+from agentgym.trainers.optimizer import OptimizerConfig
 from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel
 from agentgym.trajectory import Trajectory, Turn
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A Qwen3 model's sizes, and how large a batch it is measured on.
-
-    Attributes:
-        vocabulary: V.
-        hidden: H.
-        intermediate: Width of the gated feed-forward layer.
-        layers: Depth.
-        heads: Of queries.
-        kv_heads: Of keys and values.
-        head_dim: Width of a head.
-        tied: Whether the head is the embedding.
-        groups: Tasks of the batch.
-        context: Most tokens of an episode.
-    """
-
-    vocabulary: int
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    tied: bool
-    groups: int = 8
-    context: int = 8192
-
-    def config(self) -> Qwen3Config:
-        """Return what transformers builds it from."""
-        return Qwen3Config(
-            vocab_size=self.vocabulary,
-            hidden_size=self.hidden,
-            intermediate_size=self.intermediate,
-            num_hidden_layers=self.layers,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.kv_heads,
-            head_dim=self.head_dim,
-            tie_word_embeddings=self.tied,
-            max_position_embeddings=self.context,
-        )
-
-    def parameters(self) -> int:
-        """Return the number of weights."""
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(self.config()).num_parameters()
-
-    def useful_flops(self, lengths: Sequence[int], sampled: int) -> float:
-        """Return the floating-point operations that an update needs; the module has the formula."""
-        projections = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
-        body = self.layers * (projections + 3 * self.hidden * self.intermediate)
-        head = self.hidden * self.vocabulary
-        attention = self.layers * self.heads * self.head_dim * sum(n * n for n in lengths)
-        return 6.0 * (body * sum(lengths) + head * sampled + attention)
-
-
-SHAPES = {
-    "tiny": Shape(512, 64, 192, 2, 4, 2, 16, tied=True, groups=2, context=256),
-    "1.7b": Shape(151_936, 2048, 6144, 28, 16, 8, 128, tied=True),
-    "8b": Shape(151_936, 4096, 12_288, 36, 32, 8, 128, tied=False),
-}
 
 # Dense bfloat16 TFLOP/s by the vendor's data sheets; the first name that is a word of the device's.
 PEAKS = {
@@ -136,7 +78,7 @@ class Plan:
     Attributes:
         shape: The model and the batch's size.
         device: Where.
-        dtype: Of weights, gradients and optimiser states.
+        precision: Of weights, gradients and optimiser states.
         attention: Ours; TRL has its own.
         group_size: Episodes of each task.
         micro_batch_tokens: Most tokens per forward pass.
@@ -147,7 +89,7 @@ class Plan:
 
     shape: Shape
     device: torch.device
-    dtype: torch.dtype = torch.bfloat16
+    precision: Precision = Precision.MIXED
     attention: str = VARLEN
     group_size: int = 8
     micro_batch_tokens: int = 16384
@@ -161,7 +103,7 @@ class Plan:
         torch.manual_seed(self.seed)
         with self.device:
             return AutoModelForCausalLM.from_config(
-                self.shape.config(), dtype=self.dtype, attn_implementation=attention
+                self.shape.config(), dtype=self.precision.computed, attn_implementation=attention
             )
 
     def now(self) -> float:
@@ -253,11 +195,10 @@ def token_batch(trajectories: Sequence[Trajectory]) -> TokenBatch:
 def our_learner(plan: Plan) -> Learner:
     """Return a learner whose model is held as `load_model` holds one for long episodes."""
     model = plan.build(plan.attention)
-    model.gradient_checkpointing_enable({"use_reentrant": False})
-    model.enable_input_require_grads()
-    model.train()
+    checkpoint_activations(model)
+    optimizer = OptimizerConfig(master_weights=plan.precision is not Precision.HALF)
     update = UpdateConfig(micro_batch_tokens=plan.micro_batch_tokens)
-    return Learner(LoadedModel(model, None, plan.device), OptimizerConfig(), update)
+    return Learner(LoadedModel(model, None, plan.device), optimizer, update)
 
 
 def our_update(plan: Plan, batch: TokenBatch) -> Measured:
@@ -288,9 +229,15 @@ def trl_update(plan: Plan, batch: TokenBatch) -> Measured:
     """
     # flash_attention_2 leaves padding out of attention; where it is at hand, it is TRL's best.
     flash = plan.device.type == "cuda" and find_spec("flash_attn") is not None
+
+    def build() -> PreTrainedModel:
+        model = plan.build("flash_attention_2" if flash else "sdpa")
+        return model if plan.precision is Precision.HALF else nn.Module.float(model)
+
     cost = trl_updates(
-        lambda: plan.build("flash_attention_2" if flash else "sdpa"),
+        build,
         batch,
+        bf16=plan.precision.computed == torch.bfloat16,
         group_size=plan.group_size,
         micro_batch_tokens=plan.micro_batch_tokens,
         updates=plan.warmup + plan.updates,
@@ -363,8 +310,8 @@ def verdict(ours: Measured, theirs: Measured) -> str:
 
 def default_attention(device: torch.device) -> str:
     """Return the fastest attention that can take packed rows here."""
-    if device.type == "cuda" and find_spec("torch.nn.attention.varlen") is None:
-        return "sdpa" if find_spec("flash_attn") is None else "flash_attention_2"
+    if device.type == "cuda" and varlen_kernel() is None and find_spec("flash_attn") is not None:
+        return "flash_attention_2"
     return VARLEN
 
 
@@ -372,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", nargs="+", choices=list(SHAPES), default=["1.7b", "8b"])
     parser.add_argument("--device", help="cuda where there is one, else cpu")
-    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
+    parser.add_argument("--precision", type=Precision, choices=list(Precision), help="by shape")
     parser.add_argument("--attention", help="agentgym_varlen, flash_attention_2 or sdpa")
     parser.add_argument("--groups", type=int, help="tasks of the batch: 8, 2 for tiny")
     parser.add_argument("--group-size", type=int, default=8, help="episodes of a task")
@@ -387,20 +334,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peak = given.peak_tflops or peak_tflops(card)
     attention = given.attention or default_attention(device)
     rated = "peak unknown (--peak-tflops)" if peak is None else f"peak {peak:,.4g} TFLOP/s"
-    print(f"{card}, {rated}; torch {torch.__version__}, {attention}, {given.dtype}")
+    print(f"{card}, {rated}; torch {torch.__version__}, {attention}")
     for name in given.shape:
         shape = replace(SHAPES[name], groups=given.groups or SHAPES[name].groups)
         plan = Plan(
             shape,
             device,
-            dtype=cast(torch.dtype, getattr(torch, given.dtype)),
+            precision=given.precision or shape.precision,
             attention=attention,
             group_size=given.group_size,
             micro_batch_tokens=given.micro_batch_tokens or 2 * shape.context,
             updates=given.updates,
             warmup=given.warmup,
         )
-        print(f"\n{name}: {shape.parameters():,} parameters")
+        print(f"\n{name}: {shape.parameters():,} parameters, {plan.precision.stated}")
         compare(plan, peak=peak, peer=not given.no_trl)
 
 

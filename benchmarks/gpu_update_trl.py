@@ -72,6 +72,7 @@ def trl_updates(
     build: Callable[[], PreTrainedModel],
     batch: TokenBatch,
     *,
+    bf16: bool,
     group_size: int,
     micro_batch_tokens: int,
     updates: int,
@@ -82,6 +83,7 @@ def trl_updates(
     Args:
         build: Makes the model.
         batch: One row per episode, with advantages; on the CPU.
+        bf16: Whether it computes in bfloat16, under autocast.
         group_size: Episodes of a task.
         micro_batch_tokens: Most tokens of a micro-batch, padding included, if a row fits into it.
         updates: How many to take.
@@ -105,7 +107,7 @@ def trl_updates(
     rows = max(n for n in range(1, fitting + 1) if len(batch) % n == 0)
     model = build()
     try:
-        seconds, norms = _train(trl, model, inputs, rows, group_size, updates, now)
+        seconds, norms = _train(trl, model, inputs, bf16, rows, group_size, updates, now)
     except (NoPeerError, torch.OutOfMemoryError):
         raise
     except Exception as fault:  # whatever another version's internals may raise
@@ -120,6 +122,7 @@ def _train(
     trl: Any,
     model: PreTrainedModel,
     inputs: dict[str, Tensor],
+    bf16: bool,
     rows: int,
     group_size: int,
     updates: int,
@@ -165,7 +168,7 @@ def _train(
                 lr_scheduler_type="constant",
                 gradient_checkpointing=True,
                 gradient_checkpointing_kwargs={"use_reentrant": False},
-                bf16=model.dtype == torch.bfloat16,
+                bf16=bf16,
                 use_cpu=device.type == "cpu",
                 logging_steps=1,
                 save_strategy="no",

@@ -11,14 +11,19 @@ import gpu_update
 import numpy as np
 import pytest
 import torch
-from gpu_update import SHAPES, Measured, Plan, Shape
+from gpu_update import SHAPES, Measured, Plan, Precision, Shape
 from gpu_update_trl import NoPeerError, padded_inputs
 
 from agentgym.trainers.aggregation import Aggregation, token_weights
 
 TINY = SHAPES["tiny"]
 PLAN = Plan(
-    TINY, torch.device("cpu"), dtype=torch.float32, group_size=4, micro_batch_tokens=256, updates=1
+    TINY,
+    torch.device("cpu"),
+    precision=Precision.FULL,
+    group_size=4,
+    micro_batch_tokens=256,
+    updates=1,
 )
 
 
@@ -85,6 +90,23 @@ def test_an_update_moves_every_tensor_by_at_most_the_learning_rate() -> None:
     assert max(moved) == pytest.approx(1e-6, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("precision", "held", "stepped"),
+    [
+        (Precision.MIXED, torch.bfloat16, torch.float32),
+        (Precision.HALF, torch.bfloat16, torch.bfloat16),
+        (Precision.FULL, torch.float32, torch.float32),
+    ],
+)
+def test_precisions_say_what_is_held_and_what_is_stepped(
+    precision: Precision, held: torch.dtype, stepped: torch.dtype
+) -> None:
+    learner = gpu_update.our_learner(replace(PLAN, precision=precision))
+    assert {p.dtype for p in learner.parameters} == {held}
+    groups = learner.optimizer.adamw.param_groups
+    assert {p.dtype for group in groups for p in group["params"]} == {stepped}
+
+
 def test_packed_rows_and_the_padded_inputs_of_the_peer_give_one_loss_and_gradient() -> None:
     learner = gpu_update.our_learner(PLAN)
     given = batch()
@@ -120,7 +142,7 @@ def test_the_table_without_a_peer(
     options = ["--shape=tiny", "--device=cpu", "--updates=1", "--warmup=1", "--peak-tflops=1"]
     gpu_update.main(options)
     shown = capsys.readouterr().out
-    assert "131,456 parameters" in shown
+    assert "131,456 parameters, bfloat16 with fp32 weights to step" in shown
     assert "TRL is not installed" in shown
     tokens = re.search(r"16 episodes: ([\d,]+) tokens", shown)
     row = re.search(r"^agentgym +(\d+) +([\d,]+) +([\d.]+) +([\d,]+) +([\d.]+%) +-", shown, re.M)
@@ -188,8 +210,9 @@ def test_peaks_are_looked_up_by_whole_names(card: str, peak: float | None) -> No
 @pytest.mark.skipif(
     not torch.cuda.is_available() or find_spec("trl") is None, reason="needs a CUDA device and TRL"
 )
-def test_both_sides_do_the_same_work_on_a_gpu() -> None:
-    plan = replace(PLAN, device=torch.device("cuda"), dtype=torch.bfloat16)
+@pytest.mark.parametrize("precision", [Precision.MIXED, Precision.HALF])
+def test_both_sides_do_the_same_work_on_a_gpu(precision: Precision) -> None:
+    plan = replace(PLAN, device=torch.device("cuda"), precision=precision)
     ours, theirs = gpu_update.our_update(plan, batch()), gpu_update.trl_update(plan, batch())
     assert ours.positions < theirs.positions
     assert ours.norm == pytest.approx(theirs.norm, rel=0.05)
