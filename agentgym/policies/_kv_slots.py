@@ -63,7 +63,11 @@ class KVSlots:
         """Return keys and values (H, R, length, D) of the given slots, or of the first `span`."""
         if rows_R is None:
             return tuple(part[:, :span, :length] for part in self._layers[layer])
-        return tuple(part[:, :, :length].index_select(1, rows_R) for part in self._layers[layer])
+        if self.capacity <= 2 * length:
+            # Whole slots are gathered at the speed of memory; a slice of all slots would be copied
+            # as a whole before anything is taken from it.
+            return tuple(p.index_select(1, rows_R)[:, :, :length] for p in self._layers[layer])
+        return tuple(part[:, rows_R, :length] for part in self._layers[layer])
 
     def _empty(self, like: Tensor) -> Tensor:
         # Zeros, since a masked key still meets the softmax as 0 * value and garbage may hold NaN.
@@ -190,9 +194,9 @@ def _bucket(
         keep = np.flatnonzero(np.arange(queries)[None] < takes[:, None])
     span = int(slots.max()) + 1
     gathered: Ints | None = slots
-    if len(slots) * 2 >= span and queries == 1:
-        # Most of the first slots decode: computing the idle ones as well costs less than copying
-        # keys.
+    if len(slots) * 4 >= span and queries == 1:
+        # Decoding is bound by reading keys. To attend from the idle slots among the first ones as
+        # well reads each key once; gathering reads, writes and reads those of the busy ones.
         gathered = None
         if len(slots) < span:
             spread_take, spread_positions = np.zeros((2, span, 1), np.int64)
