@@ -19,7 +19,7 @@ from agentgym.registry import trainers
 from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
-EVAL_EPISODES = 256
+EVAL_EPISODES = 512
 _PACKAGE = "agentgym.demo"
 
 
