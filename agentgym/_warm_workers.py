@@ -5,6 +5,7 @@ Beside that they are all on a list: a program that leaves at once kills them wit
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -22,16 +23,22 @@ class WarmWorkers:
         env: The environment's id, or what makes one.
         env_kwargs: Arguments for making it.
         config: How many, where they live, how long closing one may take.
+        at_most: How many, where `config` leaves it open; None for what suits where they live.
 
     Raises:
         UsageError: If there is no such environment or it can't live where it should.
     """
 
     def __init__(
-        self, env: EnvSource, env_kwargs: Mapping[str, Any], config: RolloutConfig
+        self,
+        env: EnvSource,
+        env_kwargs: Mapping[str, Any],
+        config: RolloutConfig,
+        *,
+        at_most: int | None = None,
     ) -> None:
         kind = config.worker or worker_kind(env)
-        self.concurrency = config.concurrency or _suitable(kind)
+        self.concurrency = config.concurrency or min(_suitable(kind), at_most or sys.maxsize)
         """Most workers at a time."""
         self._close_seconds = config.close_seconds
         self._make = partial(make_worker, kind, env, dict(env_kwargs))

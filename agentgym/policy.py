@@ -109,6 +109,11 @@ class Policy(Protocol):
         ...
 
     @property
+    def episodes_at_once(self) -> int | None:
+        """Most episodes that it serves well at a time; None for any number."""
+        ...
+
+    @property
     def wants_expert(self) -> bool | str | None:
         """The environment's expert whose `expert_action` the policy reads.
 

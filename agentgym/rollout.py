@@ -94,7 +94,7 @@ class Collector:
         kwargs = dict(env_kwargs or {})
         if policy.wants_expert is not None:
             kwargs.setdefault("expert", policy.wants_expert)
-        self._workers = WarmWorkers(env, kwargs, config)
+        self._workers = WarmWorkers(env, kwargs, config, at_most=policy.episodes_at_once)
         self._attempts = Attempts(self.env_id, self._workers, config, score)
         self._writer = writer
         self._results: dict[int, Trajectory] = {}

@@ -14,7 +14,8 @@ class RolloutConfig(Config):
 
     Attributes:
         concurrency: Episodes at a time, and so environments; None for what suits where they live
-            (256 on the shared thread, 64 on threads of their own, one process per core).
+            (256 on the shared thread, 64 on threads of their own, one process per core), and no
+            more than the policy serves well (`Policy.episodes_at_once`).
         reset_concurrency: Most resets at a time (starting a browser is dear); None for no limit
             beyond `concurrency`.
         generate_concurrency: Most requests to the policy at a time.

@@ -73,6 +73,7 @@ class Instant:
 
     template = None
     context_length = None
+    episodes_at_once = None
     wants_expert = None
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:

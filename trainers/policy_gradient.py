@@ -143,11 +143,8 @@ class PolicyGradientTrainer(Trainer):
 
     def open(self, writer: StoreWriter) -> None:
         """Start the environments."""
-        env, rollout = self.config.env, self.config.rollout
-        if rollout.concurrency is None:
-            # More episodes than slots would push each other's keys and values out of the cache.
-            rollout = rollout.model_copy(update={"concurrency": self.config.policy.slots})
-        self._collector = Collector(env.id, env.kwargs, self.policy, rollout, writer=writer)
+        env, config = self.config.env, self.config.rollout
+        self._collector = Collector(env.id, env.kwargs, self.policy, config, writer=writer)
 
     def close(self) -> None:
         """Stop the environments."""

@@ -28,6 +28,7 @@ class HumanPolicy:
 
     template = None
     context_length: int | None = None
+    episodes_at_once = 1
 
     def __init__(
         self,

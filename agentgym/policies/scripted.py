@@ -23,6 +23,7 @@ class ScriptedPolicy:
 
     template = None
     context_length: int | None = None
+    episodes_at_once: int | None = None
     wants_expert: bool | str | None = None
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:

@@ -118,6 +118,7 @@ class TransformersPolicy:
         longest = longest_context(model, tokenizer)
         if max_length is not None and longest is not None and max_length > longest:
             raise UsageError(f"max_length={max_length}, but the model reads at most {longest} ids.")
+        self._slots = slots
         self._max_length = max_length or longest or 4096
         self._decoder = Decoder(
             serving_twin(model),
@@ -148,6 +149,11 @@ class TransformersPolicy:
     def template(self) -> ChatTemplate:
         """How messages become ids."""
         return self._template
+
+    @property
+    def episodes_at_once(self) -> int:
+        """The slots: more episodes would push each other's keys and values out of them."""
+        return self._slots
 
     @property
     def context_length(self) -> int:

@@ -481,6 +481,16 @@ def test_stages_are_bounded_one_by_one() -> None:
     assert policy.most_running == 2
 
 
+def test_no_more_episodes_run_than_the_policy_serves_well() -> None:
+    policy = Answers(lambda _: "end", lambda _: 0.002)
+    policy.episodes_at_once = 3
+    for wanted, running in ((None, 3), (5, 5)):
+        policy.most_running = 0
+        with Collector(toy_envs.MOODY, {}, policy, config(concurrency=wanted)) as collector:
+            collector.collect([EpisodeSpec() for _ in range(20)])
+        assert policy.most_running == running
+
+
 def test_a_cancelled_collection_keeps_what_is_finished_and_lets_go() -> None:
     closed: list[bool] = []
     made: list[bool] = []

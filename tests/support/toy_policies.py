@@ -21,6 +21,7 @@ class Answers:
 
     template: Any = None
     context_length: int | None = None
+    episodes_at_once: int | None = None
 
     def __init__(
         self,
