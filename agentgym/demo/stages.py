@@ -16,6 +16,7 @@ from agentgym.policies import make_policy
 from agentgym.policy import Sampling
 from agentgym.progress import Display, Progress
 from agentgym.registry import trainers
+from agentgym.rollout import RolloutConfig
 from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
@@ -112,14 +113,16 @@ class Stages:
     def evaluate(self, model: Path, name: str, episodes: int = EVAL_EPISODES) -> Evaluation:
         """Return how a model does on rooms that training never shows, sampling as in rollouts."""
         env, kwargs = environment()
+        rollouts = _settings()
         run = RunDir.create(self.folder / name, command="eval")
         with Store.writer(run.path) as writer:
             return evaluate(
                 env,
-                make_policy(f"transformers:{model}"),
+                make_policy(f"transformers:{model}", **rollouts["policy"]),
                 episodes,
                 env_kwargs={**kwargs, "split": "valid_unseen"},
-                sampling=Sampling(max_tokens=12),
+                config=RolloutConfig(**rollouts["rollout"]),
+                sampling=Sampling(**rollouts["sampling"]),
                 seed=10_000 + self.seed,
                 writer=writer,
                 display=self._display,
@@ -155,8 +158,8 @@ def run_demo(
 
 def environment() -> tuple[str, dict[str, Any]]:
     """Return the demo's environment: its id and options."""
-    settings: Mapping[str, Any] = yaml.safe_load((files(_PACKAGE) / "rl.yaml").read_text())
-    return settings["env"]["id"], dict(settings["env"]["kwargs"])
+    env = _settings()["env"]
+    return env["id"], dict(env["kwargs"])
 
 
 def success_curve(run: Path) -> list[float]:
@@ -199,6 +202,10 @@ def plot_curve(
 
 
 _SETTINGS = {"sft": "cold_start"}
+
+
+def _settings() -> Mapping[str, Any]:
+    return yaml.safe_load((files(_PACKAGE) / "rl.yaml").read_text())
 
 
 def _percent(evaluation: Evaluation) -> str:
