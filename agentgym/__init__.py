@@ -13,7 +13,7 @@ from agentgym.actions import ActionFormat, ParsedAction, action_format
 from agentgym.env import AgentEnv, Frame, Observation, WorkerKind
 from agentgym.errors import AgentGymError
 from agentgym.policy import Completion, FinishReason, Policy, Request, Sampling
-from agentgym.registry import list_envs, make, make_vec, register, register_installed
+from agentgym.registry import list_envs, make, register, register_installed
 from agentgym.spaces import Unicode
 from agentgym.stop_reason import StopReason
 from agentgym.task import Task, TaskList, TaskSet
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from agentgym.evaluation import Evaluation, evaluate
     from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig, collect
     from agentgym.store import Store
+    from agentgym.vector import make_vec
 
 __version__ = version("agentgym-suite")
 
 # Imported when they are first asked for: what runs episodes pulls in progress bars and
 # configuration, which whoever only wants an environment should not wait for.
 _LATER = {
+    "make_vec": "agentgym.vector",
     "collect": "agentgym.rollout",
     "Collector": "agentgym.rollout",
     "EpisodeSpec": "agentgym.rollout",

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentgym.errors import UsageError
-from agentgym.policy import Message
+from agentgym.message import Message
 from agentgym.tool import ToolSpec
 
 Ids = npt.NDArray[np.int32]

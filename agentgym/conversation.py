@@ -14,7 +14,8 @@ import numpy as np
 
 from agentgym.chat_template import ChatTemplate, Ids
 from agentgym.errors import EpisodeStateError
-from agentgym.policy import Completion, Message
+from agentgym.message import Message
+from agentgym.policy import Completion
 from agentgym.tool import ToolSpec
 from agentgym.trajectory import Trajectory, Turn, no_ids
 

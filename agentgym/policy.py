@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from agentgym.message import Message
+
 if TYPE_CHECKING:
     from agentgym.chat_template import ChatTemplate
-
-Message = dict[str, Any]
-"""A chat message: role ("system", "user", "assistant"), content (text)."""
 
 
 class FinishReason(StrEnum):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
@@ -20,9 +20,6 @@ from gymnasium.envs.registration import registry as gymnasium_registry
 
 from agentgym.env import AgentEnv
 from agentgym.errors import MissingDependencyError, UnknownNameError, UsageError
-
-if TYPE_CHECKING:
-    from agentgym.vector import AgentVectorEnv
 
 ENV_GROUP = "agentgym.envs"
 _ID = re.compile(r"[\w.:-]+/[\w.:-]+-v\d+")
@@ -123,21 +120,6 @@ def make(
     for wrapper in wrappers:
         env = wrapper(env)
     return cast("AgentEnv", env)
-
-
-def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> "AgentVectorEnv":
-    """Make a vector environment whose members step independently.
-
-    Args:
-        env_id: The id.
-        num_envs: How many members.
-        **kwargs: `worker`, `step_timeout` and the like for `AgentVectorEnv`; the rest are the
-            environment's options.
-    """
-    from agentgym.vector import AgentVectorEnv
-
-    env_spec(env_id)
-    return AgentVectorEnv(env_id, num_envs, **kwargs)
 
 
 class Catalogue:

@@ -25,12 +25,28 @@ from agentgym.errors import AgentGymError, EpisodeStateError, UnknownNameError, 
 from agentgym.registry import env_spec
 from agentgym.workers import make_worker
 
-__all__ = ["AgentVectorEnv", "Outcome"]
+__all__ = ["AgentVectorEnv", "Outcome", "make_vec"]
 
 Batch = tuple[
     dict[str, Any], npt.NDArray[np.float64], npt.NDArray[np.bool_], npt.NDArray[np.bool_], Any
 ]
 """Observations, rewards (N,), terminations (N,), truncations (N,), infos."""
+
+
+def make_vec(env_id: str, num_envs: int, **kwargs: Any) -> "AgentVectorEnv":
+    """Make a vector environment whose members step independently.
+
+    Args:
+        env_id: The id.
+        num_envs: How many members.
+        **kwargs: `worker`, `step_timeout` and the like for `AgentVectorEnv`; the rest are the
+            environment's options.
+
+    Raises:
+        UnknownNameError: If there is no such environment.
+    """
+    env_spec(env_id)
+    return AgentVectorEnv(env_id, num_envs, **kwargs)
 
 
 class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):

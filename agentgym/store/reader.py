@@ -19,6 +19,7 @@ from agentgym.store.images import ImagePacks
 from agentgym.store.open_files import OpenFiles
 from agentgym.store.segment import SEGMENT, Damage, Located, SegmentReader
 from agentgym.store.summary import Summary
+from agentgym.store.table import trajectory_table, turn_table
 from agentgym.store.writer import FOLDER, StoreWriter
 from agentgym.trajectory import Trajectory
 
@@ -208,9 +209,9 @@ class Store:
         Raises:
             MissingDependencyError: If pandas is not installed.
         """
-        from agentgym.store.table import to_pandas
-
-        return to_pandas(self, Rows(rows), where)
+        if Rows(rows) is Rows.TRAJECTORY:
+            return trajectory_table(self.summaries(where))
+        return turn_table(self.trajectories(where, images=False))
 
 
 def _taken_back(summary: Summary, rewind: dict[str, Any]) -> bool:

@@ -1,11 +1,10 @@
 """The store as a pandas table: a row per trajectory, or a row per turn with its arrays."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from agentgym.errors import MissingDependencyError
-from agentgym.store.reader import Rows, Store
 from agentgym.store.summary import Summary
 from agentgym.trajectory import Trajectory, Turn
 
@@ -19,28 +18,25 @@ _TURN_FIELDS = tuple(
 _TURN_COLUMNS = ("trajectory_id", "env_id", "task_id", "group_id", "step", "turn", *_TURN_FIELDS)
 
 
-def to_pandas(
-    store: Store, rows: Rows, where: Callable[[Summary], bool] | None
-) -> "pandas.DataFrame":
-    """Return a table of the trajectories for which `where` holds.
+def trajectory_table(summaries: Iterable[Summary]) -> "pandas.DataFrame":
+    """Return a table with a row per trajectory.
 
     Raises:
         MissingDependencyError: If pandas is not installed.
     """
-    try:
-        import pandas
-    except ImportError as fault:
-        raise MissingDependencyError("pandas", "data") from fault
+    return _frame([trajectory_row(summary) for summary in summaries], _SUMMARY_COLUMNS)
 
-    if rows is Rows.TRAJECTORY:
-        table = [trajectory_row(summary) for summary in store.summaries(where)]
-        return pandas.DataFrame(table, columns=_columns(table, _SUMMARY_COLUMNS))
-    records = [
-        turn_row(trajectory, k)
-        for trajectory in store.trajectories(where, images=False)
-        for k in range(len(trajectory.turns))
+
+def turn_table(trajectories: Iterable[Trajectory]) -> "pandas.DataFrame":
+    """Return a table with a row per turn.
+
+    Raises:
+        MissingDependencyError: If pandas is not installed.
+    """
+    rows = [
+        turn_row(trajectory, k) for trajectory in trajectories for k in range(len(trajectory.turns))
     ]
-    return pandas.DataFrame(records, columns=_columns(records, _TURN_COLUMNS))
+    return _frame(rows, _TURN_COLUMNS)
 
 
 def trajectory_row(summary: Summary) -> dict[str, Any]:
@@ -65,6 +61,12 @@ def turn_row(trajectory: Trajectory, k: int) -> dict[str, Any]:
     }
 
 
-def _columns(rows: list[dict[str, Any]], fixed: tuple[str, ...]) -> list[str]:
-    # Fixed ones come first and are there even in an empty table; the rest as they turn up.
-    return list(dict.fromkeys([*fixed, *(name for row in rows for name in row)]))
+def _frame(rows: list[dict[str, Any]], fixed: tuple[str, ...]) -> "pandas.DataFrame":
+    try:
+        import pandas
+    except ImportError as fault:
+        raise MissingDependencyError("pandas", "data") from fault
+
+    # Fixed columns come first and are there even in an empty table; the rest as they turn up.
+    columns = list(dict.fromkeys([*fixed, *(name for row in rows for name in row)]))
+    return pandas.DataFrame(rows, columns=columns)

@@ -12,23 +12,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary, ref
 
 from agentgym._deadlines import Deadlines
 from agentgym.errors import TimeLimitError
 
-if TYPE_CHECKING:
-    from agentgym.workers._lane import Lane
-
 T = TypeVar("T")
+
+
+class Queue(Protocol):
+    """The thread that carries out calls, as far as a `Pending` needs it; a `Lane`."""
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds after which another thread takes over from a call; None for never."""
+        ...
+
+    def relieve(self) -> bool:
+        """Let a fresh thread take over from a slow call; say whether there are any calls."""
+        ...
 
 
 class Owner(Protocol):
     """Who made the call, as far as a `Pending` needs it."""
 
     @property
-    def lane(self) -> "Lane":
+    def lane(self) -> Queue:
         """The thread that carries out the call."""
         ...
 
@@ -52,7 +62,7 @@ class Mailbox:
         self._loop = ref(loop)  # else the table of mailboxes would keep every loop alive
         self._futures: deque[asyncio.Future[None]] = deque()
         self._awake = False
-        self._watched: set[Lane] = set()
+        self._watched: set[Queue] = set()
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> "Mailbox":
@@ -73,13 +83,13 @@ class Mailbox:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._deliver)
 
-    def watch(self, lane: "Lane") -> None:
+    def watch(self, lane: Queue) -> None:
         """Look after a lane that many share, for as long as it has calls to carry out."""
         if lane.patience is not None and lane not in self._watched:
             self._watched.add(lane)
             asyncio.get_running_loop().call_later(lane.patience, self._look, lane)
 
-    def _look(self, lane: "Lane") -> None:
+    def _look(self, lane: Queue) -> None:
         self._watched.discard(lane)
         if lane.relieve():
             self.watch(lane)

@@ -1,4 +1,4 @@
-"""The demo's stages at a fraction of their size; that they teach something is measured elsewhere."""
+"""The stages of the demo at a fraction of their size; what they teach is measured elsewhere."""
 
 from pathlib import Path
 

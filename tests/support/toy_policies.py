@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from agentgym.policy import Completion, FinishReason, Message, Request
+from agentgym.message import Message
+from agentgym.policy import Completion, FinishReason, Request
 from agentgym.tool import ToolSpec
 
 

@@ -1,0 +1,6 @@
+"""`Message`: what chat templates, conversations and policies call a chat message."""
+
+from typing import Any
+
+Message = dict[str, Any]
+"""A chat message: role ("system", "user", "assistant"), content (text)."""
