@@ -292,7 +292,7 @@ def test_failures_do_not_disturb_the_others() -> None:
                 return replace(super()._begin(task, options), text=f"ready {options['number']}")
 
         specs = [EpisodeSpec(seed=0, options={"number": i}) for i in range(len(commands))]
-        settings = config(step_seconds=0.3, retries=0)
+        settings = config(step_seconds=1.0, retries=0)
         with Collector(Numbered, {}, Answers(answer), settings) as collector:
             results = collector.collect(specs)
         return {
