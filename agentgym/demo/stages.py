@@ -99,7 +99,7 @@ class Stages:
         """
         trainer_class: Any = trainers.load(algorithm)
         given = [f"model.path={model}", f"seed={self.seed}", *overrides]
-        with as_file(files(_PACKAGE) / f"{_SETTINGS.get(algorithm, 'rl')}.yaml") as settings:
+        with as_file(files(_PACKAGE) / f"{_FILES.get(algorithm, 'rl')}.yaml") as settings:
             config = load(trainer_class.config_class, [settings], given)
         run = RunDir.create(self.folder / name, command=f"train {algorithm}", config=config)
         self._tell(f"{algorithm}: {config.steps} steps, in {run.path}")
@@ -113,7 +113,7 @@ class Stages:
     def evaluate(self, model: Path, name: str, episodes: int = EVAL_EPISODES) -> Evaluation:
         """Return how a model does on rooms that training never shows, sampling as in rollouts."""
         env, kwargs = environment()
-        rollouts = _settings()
+        rollouts = _rollout_settings()
         run = RunDir.create(self.folder / name, command="eval")
         with Store.writer(run.path) as writer:
             return evaluate(
@@ -158,7 +158,7 @@ def run_demo(
 
 def environment() -> tuple[str, dict[str, Any]]:
     """Return the demo's environment: its id and options."""
-    env = _settings()["env"]
+    env = _rollout_settings()["env"]
     return env["id"], dict(env["kwargs"])
 
 
@@ -201,10 +201,11 @@ def plot_curve(
     return file
 
 
-_SETTINGS = {"sft": "cold_start"}
+_FILES = {"sft": "cold_start"}
 
 
-def _settings() -> Mapping[str, Any]:
+def _rollout_settings() -> Mapping[str, Any]:
+    """Return what reinforcement is configured by: evaluation rolls out in the same way."""
     return yaml.safe_load((files(_PACKAGE) / "rl.yaml").read_text())
 
 

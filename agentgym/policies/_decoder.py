@@ -139,6 +139,11 @@ class Decoder:
         if slot is not None:
             self._owner[slot] = None
 
+    @property
+    def slots(self) -> int:
+        """How many episodes are held at once."""
+        return self._kv.slots
+
     def invalidate(self) -> None:
         """Drop all keys and values, since the weights changed; what is under way is read again."""
         self._held[:] = 0

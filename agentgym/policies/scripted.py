@@ -130,7 +130,7 @@ def _read(request: Request) -> str:
 
 
 def _slip(action: str, request: Request, draw: Random) -> str:
-    """Return something that the expert would not do."""
+    """Return an error, which by chance may be what the expert would have done."""
     admissible = list(request.info.get("admissible_commands") or [])
     if admissible and draw.random() < 0.5:
         return str(draw.choice(admissible))

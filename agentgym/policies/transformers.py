@@ -118,7 +118,6 @@ class TransformersPolicy:
         longest = longest_context(model, tokenizer)
         if max_length is not None and longest is not None and max_length > longest:
             raise UsageError(f"max_length={max_length}, but the model reads at most {longest} ids.")
-        self._slots = slots
         self._max_length = max_length or longest or 4096
         self._decoder = Decoder(
             serving_twin(model),
@@ -153,7 +152,7 @@ class TransformersPolicy:
     @property
     def episodes_at_once(self) -> int:
         """The slots: more episodes would push each other's keys and values out of them."""
-        return self._slots
+        return self._decoder.slots
 
     @property
     def context_length(self) -> int:
