@@ -6,7 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+# Python compiles what it imports when it first does; compiling all of torch here takes a minute more.
+PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 # What `python3 -m venv` and the editable install need from Debian. Later parts add theirs here.
@@ -18,16 +19,23 @@ DEBIAN_PACKAGES := python3-venv git
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-setup: $(STAMP) ## Make the virtual environment
+setup: $(VENV)/.for-all ## Make the virtual environment
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.made: constraints.txt
 	@sh scripts/debian-packages.sh $(DEBIAN_PACKAGES)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	@# torch first and alone: a resolver that meets it through another package may take a CUDA build
-	$(BIN)/python -m pip install --quiet -c constraints.txt '$(TORCH)'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,docs]'
+	$(PIP) '$(TORCH)'
 	@touch $@
+
+# The demo needs a third of the packages, and who tries it out shouldn't wait for the others.
+$(VENV)/.for-demo: $(VENV)/.made pyproject.toml
+	$(PIP) -e '.[train,plot]'
+	@touch $@
+
+$(VENV)/.for-all: $(VENV)/.made pyproject.toml
+	$(PIP) -e '.[dev,docs]'
+	@touch $@ $(VENV)/.for-demo
 
 test: setup ## Run every test
 	$(BIN)/python -m pytest -q
@@ -47,7 +55,7 @@ typecheck:
 unit:
 	$(BIN)/python -m pytest -q -m 'not integration and not slow and not gpu'
 
-demo: setup ## Train a model on ALFWorld with ARPO and show the curve
+demo: $(VENV)/.for-demo ## Train a model on ALFWorld with ARPO and show the curve
 	$(BIN)/agentgym demo
 
 parity: setup ## Compare the ALFWorld engine with TextWorld's, string for string

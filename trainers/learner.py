@@ -24,6 +24,7 @@ from agentgym.trainers.forward import ForwardPass, batch_logprobs
 from agentgym.trainers.loss_metrics import LossMetrics
 from agentgym.trainers.losses import PolicyLossConfig, policy_loss
 from agentgym.trainers.models import LoadedModel, Reference
+from agentgym.trainers.muon import hidden_matrices
 from agentgym.trainers.optimizer import Optimizer, OptimizerConfig
 from agentgym.trainers.packing import plan_micro_batches
 
@@ -89,7 +90,7 @@ class Learner:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         if extra is not None:
             self.parameters += list(extra.parameters())
-        self.optimizer = Optimizer(self.parameters, optimizer)
+        self.optimizer = Optimizer(self.parameters, optimizer, matrices=hidden_matrices(self.model))
 
     @torch.no_grad()
     def logprobs(self, batch: TokenBatch, reference: Reference | None = None) -> Tensor:

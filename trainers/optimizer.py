@@ -1,4 +1,4 @@
-"""`Optimizer`: AdamW, with fp32 weights behind those that a model holds in half precision.
+"""`Optimizer`: AdamW or Muon, with fp32 weights behind those a model holds in half precision.
 
 bfloat16 has 8 significant bits, so what is added to a weight and is less than 1/512 of it is lost,
 and at RL's learning rates most steps are. Half-precision weights are therefore trained as in "Mixed
@@ -18,13 +18,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from agentgym.config import Config
+from agentgym.trainers.muon import Muon
 
 
 class OptimizerConfig(Config):
-    """AdamW, and a learning rate that warms up and then stays or falls."""
+    """How weights are stepped, and a learning rate that warms up and then stays or falls."""
 
+    name: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: hidden matrices by Muon, everything else by AdamW"
+    )
     lr: float = Field(1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's")
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     warmup_steps: int = Field(0, ge=0, description="updates over which lr rises from 0")
@@ -57,9 +61,16 @@ class Optimizer:
     Args:
         parameters: What is trained.
         config: Settings.
+        matrices: Those of the parameters that Muon steps, where the settings ask for it.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], config: OptimizerConfig) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        config: OptimizerConfig,
+        *,
+        matrices: Sequence[nn.Parameter] = (),
+    ) -> None:
         self._parameters = list(parameters)
         self._grad_clip = config.grad_clip
         self._halves = [
@@ -69,14 +80,21 @@ class Optimizer:
         ]
         masters = {half.weight: half.master for half in self._halves}
         self._stepped = [masters.get(p, p) for p in parameters]
+        to_muon = {id(p) for p in matrices} if config.name == "muon" else set[int]()
+        sorted_out: dict[bool, list[Tensor]] = {True: [], False: []}
+        for parameter, stepped in zip(parameters, self._stepped, strict=True):
+            sorted_out[id(parameter) in to_muon].append(stepped)
         self.adamw = torch.optim.AdamW(
-            self._stepped,
+            [{"params": sorted_out[False]}],
             lr=config.lr,
             betas=config.betas,
             eps=config.eps,
             weight_decay=config.weight_decay,
             # Without it a step on a GPU holds temporaries as large as all weights together.
             fused=True if all(p.is_cuda for p in parameters) else None,
+        )
+        self.muon = Muon(
+            [{"params": sorted_out[True]}], lr=config.lr, weight_decay=config.weight_decay
         )
 
     @contextmanager
@@ -103,23 +121,29 @@ class Optimizer:
         """
         norm = nn.utils.clip_grad_norm_(self._stepped, self._grad_clip)
         if torch.isfinite(norm):
-            for group in self.adamw.param_groups:
-                group["lr"] = lr
             for half in self._halves:
                 half.follow()
-            self.adamw.step()
+            for part in (self.adamw, self.muon):
+                for group in part.param_groups:
+                    group["lr"] = lr
+                part.step()
             for half in self._halves:
                 half.round()
         self._clear()
         return float(norm)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return AdamW's state and the masters."""
-        return self.adamw.state_dict() | {"masters": [half.master for half in self._halves]}
+        """Return the state of both parts, and the masters."""
+        return {
+            "adamw": self.adamw.state_dict(),
+            "muon": self.muon.state_dict(),
+            "masters": [half.master for half in self._halves],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave; masters that it lacks are read off the weights."""
-        self.adamw.load_state_dict(state)
+        self.adamw.load_state_dict(state["adamw"])
+        self.muon.load_state_dict(state["muon"])
         for half, master in zip(self._halves, state.get("masters", []), strict=False):
             half.master.copy_(master)
 

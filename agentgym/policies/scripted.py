@@ -45,23 +45,31 @@ class ScriptedPolicy:
 
 
 class ExpertPolicy(ScriptedPolicy):
-    """Does what the environment's expert would do, or, with `noise`, now and then something else.
+    """Does what the environment's expert would do, or now and then something else.
 
     Whoever imitates an expert that never errs doesn't learn what to do after an error of his own.
     A noisy expert errs, sees what follows, and mends it; its errors are marked as `exploratory`,
     so that they are seen and not imitated (noise injection: DART, arXiv 1703.09327).
 
+    Detours are the demonstrator's own: it wanders as people do, and whoever imitates it wanders
+    too. Demonstrations with detours are what reinforcement can improve on.
+
     Args:
         name: Which expert; the environment's first one if None.
         noise: The probability of an error: half of them an admissible command by chance, half the
             expert's action with a word that was read in the place of one of its own.
+        detours: The probability, where there is no error, of an admissible command by chance that
+            is not the expert's; none where `info["admissible_commands"]` holds no other.
     """
 
-    def __init__(self, name: str | None = None, *, noise: float = 0.0) -> None:
-        if not 0 <= noise < 1:
-            raise UsageError(f"noise is a probability below 1, got {noise}")
+    def __init__(
+        self, name: str | None = None, *, noise: float = 0.0, detours: float = 0.0
+    ) -> None:
+        for what, value in (("noise", noise), ("detours", detours)):
+            if not 0 <= value < 1:
+                raise UsageError(f"{what} is a probability below 1, got {value}")
         self.wants_expert = True if name is None else name
-        self._noise = noise
+        self._noise, self._detours = noise, detours
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests, in order.
@@ -69,15 +77,17 @@ class ExpertPolicy(ScriptedPolicy):
         Raises:
             PolicyError: If the expert has no action.
         """
-        answers: list[Completion] = []
-        for request in requests:
-            action = self._answer(request)
-            draw = _draw(request, "noise")
-            if draw.random() < self._noise:
-                answers.append(Completion(_slip(action, request, draw), exploratory=True))
-            else:
-                answers.append(Completion(action))
-        return answers
+        return [self._completion(request) for request in requests]
+
+    def _completion(self, request: Request) -> Completion:
+        action = self._answer(request)
+        error, detour = _draw(request, "noise"), _draw(request, "detour")
+        if error.random() < self._noise:
+            return Completion(_slip(action, request, error), exploratory=True)
+        others = _others(action, request)
+        if others and detour.random() < self._detours:
+            return Completion(detour.choice(others))
+        return Completion(action)
 
     def _answer(self, request: Request) -> str:
         action = request.info.get("expert_action")
@@ -129,13 +139,21 @@ def _read(request: Request) -> str:
     return str(request.messages[-1]["content"]) if request.messages else ""
 
 
+def _others(action: str, request: Request) -> list[str]:
+    """Return the admissible commands, where they are told, that are not the action."""
+    told = request.info.get("admissible_commands") or ()
+    return [command for command in told if command != action]
+
+
 def _slip(action: str, request: Request, draw: Random) -> str:
-    """Return an error, which by chance may be what the expert would have done."""
-    admissible = list(request.info.get("admissible_commands") or [])
-    if admissible and draw.random() < 0.5:
-        return str(draw.choice(admissible))
-    words, read = action.split(" "), [word.strip(".,:") for word in _read(request).split()]
-    words[draw.randrange(len(words))] = draw.choice(read or ["?"])
+    """Return an error."""
+    others = _others(action, request)
+    if others and draw.random() < 0.5:
+        return draw.choice(others)
+    words = action.split(" ")
+    place = draw.randrange(len(words))
+    read = (word.strip(".,:") for word in _read(request).split())
+    words[place] = draw.choice([word for word in read if word != words[place]] or ["?"])
     return " ".join(words)
 
 

@@ -15,7 +15,7 @@ from agentgym.policies import make_policy
 from agentgym.policies.human import HumanPolicy
 from agentgym.policies.scripted import ExpertPolicy, RandomPolicy, ReplayPolicy
 from agentgym.policies.transformers import TransformersPolicy
-from agentgym.policy import Policy, Request, Sampling
+from agentgym.policy import Completion, Policy, Request, Sampling
 from agentgym.stop_reason import StopReason
 from agentgym.trajectory import Trajectory, Turn
 
@@ -48,6 +48,52 @@ def test_which_expert_is_wanted(spec: str, wanted: bool | str):
     policy = make_policy(spec)
     assert isinstance(policy, ExpertPolicy)
     assert policy.wants_expert == wanted
+
+
+def completions(policy: Policy, count: int = 400, **info: Any) -> list[Completion]:
+    asked = [request("e", "s", "a red door", seed=k, **info) for k in range(count)]
+    return asyncio.run(policy.generate(asked))
+
+
+def test_errors_of_a_noisy_expert_are_marked_and_are_never_its_own_action():
+    policy = ExpertPolicy(noise=0.3)
+    commands = ["open door", "look", "go"]
+    found = completions(policy, expert_action="open door", admissible_commands=commands)
+    errors = [c.text for c in found if c.exploratory]
+    assert 80 < len(errors) < 160
+    assert {c.text for c in found if not c.exploratory} == {"open door"}
+    assert "open door" not in errors
+    admissible = sum(text in commands for text in errors) / len(errors)
+    assert 0.35 < admissible < 0.65
+    others = {tuple(text.split()) for text in errors if text not in commands}
+    first = {(word, "door") for word in ("a", "red", "door")}
+    second = {("open", word) for word in ("a", "red")}
+    assert others == first | second
+
+
+def test_detours_are_other_admissible_commands_and_are_not_marked():
+    policy = ExpertPolicy(detours=0.3)
+    commands = ["open door", "look", "go"]
+    found = completions(policy, expert_action="open door", admissible_commands=commands)
+    assert not any(c.exploratory for c in found)
+    counts = Counter(c.text for c in found)
+    assert set(counts) == set(commands)
+    assert 80 < counts["look"] + counts["go"] < 160
+    again = completions(policy, expert_action="open door", admissible_commands=commands)
+    assert [c.text for c in again] == [c.text for c in found]
+
+
+@pytest.mark.parametrize("admissible", [["open door"], []])
+def test_where_there_is_nothing_else_to_do_there_is_no_detour(admissible: list[str]):
+    policy = ExpertPolicy(detours=0.9)
+    found = completions(policy, expert_action="open door", admissible_commands=admissible)
+    assert {c.text for c in found} == {"open door"}
+
+
+@pytest.mark.parametrize("options", [{"noise": 1.0}, {"detours": -0.1}])
+def test_what_is_not_a_probability_is_refused(options: dict[str, float]):
+    with pytest.raises(UsageError, match=f"{next(iter(options))} is a probability"):
+        ExpertPolicy(**options)
 
 
 def test_random_choices_are_even_and_follow_the_seeds():
