@@ -60,16 +60,23 @@ class ExpertPolicy(ScriptedPolicy):
             expert's action with a word that was read in the place of one of its own.
         detours: The probability, where there is no error, of an admissible command by chance that
             is not the expert's; none where `info["admissible_commands"]` holds no other.
+        detours_without: First words of commands that are never a detour, such as "help".
     """
 
     def __init__(
-        self, name: str | None = None, *, noise: float = 0.0, detours: float = 0.0
+        self,
+        name: str | None = None,
+        *,
+        noise: float = 0.0,
+        detours: float = 0.0,
+        detours_without: Sequence[str] = (),
     ) -> None:
         for what, value in (("noise", noise), ("detours", detours)):
             if not 0 <= value < 1:
                 raise UsageError(f"{what} is a probability below 1, got {value}")
         self.wants_expert = True if name is None else name
         self._noise, self._detours = noise, detours
+        self._detours_without = frozenset(detours_without)
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests, in order.
@@ -84,7 +91,11 @@ class ExpertPolicy(ScriptedPolicy):
         error, detour = _draw(request, "noise"), _draw(request, "detour")
         if error.random() < self._noise:
             return Completion(_slip(action, request, error), exploratory=True)
-        others = _others(action, request)
+        others = [
+            command
+            for command in _others(action, request)
+            if command.partition(" ")[0] not in self._detours_without
+        ]
         if others and detour.random() < self._detours:
             return Completion(detour.choice(others))
         return Completion(action)

@@ -83,6 +83,13 @@ def test_detours_are_other_admissible_commands_and_are_not_marked():
     assert [c.text for c in again] == [c.text for c in found]
 
 
+def test_some_commands_are_never_a_detour():
+    policy = ExpertPolicy(detours=0.5, detours_without=["look", "help"])
+    commands = ["open door", "look", "go", "help me", "looker"]
+    found = completions(policy, expert_action="open door", admissible_commands=commands)
+    assert {c.text for c in found} == {"open door", "go", "looker"}
+
+
 @pytest.mark.parametrize("admissible", [["open door"], []])
 def test_where_there_is_nothing_else_to_do_there_is_no_detour(admissible: list[str]):
     policy = ExpertPolicy(detours=0.9)
