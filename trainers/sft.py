@@ -52,12 +52,6 @@ class DemonstrationsConfig(Config):
     noise: float = Field(
         0.0, ge=0, lt=1, description="how often the expert errs; its errors aren't imitated"
     )
-    detours: float = Field(
-        0.0, ge=0, lt=1, description="how often it does something else by chance; imitated"
-    )
-    detours_without: list[str] = Field(
-        default_factory=list, description="first words of commands that are never a detour"
-    )
     runs: list[str] = Field(default_factory=list, description="run folders to read instead")
     where: list[str] = Field(
         default_factory=lambda: ["success=true"], description="which trajectories are imitated"
@@ -114,12 +108,7 @@ class SFT(Trainer):
     def _played(self, writer: StoreWriter) -> list[Trajectory]:
         config = self.config.demonstrations
         env = self.config.env
-        policy = ExpertPolicy(
-            config.expert,
-            noise=config.noise,
-            detours=config.detours,
-            detours_without=config.detours_without,
-        )
+        policy = ExpertPolicy(config.expert, noise=config.noise)
         with Collector(env.id, env.kwargs, policy, self.config.rollout, writer=writer) as collector:
             specs = [
                 EpisodeSpec(task=None, seed=stable_seed(self.config.seed, "demonstration", i))

@@ -45,38 +45,23 @@ class ScriptedPolicy:
 
 
 class ExpertPolicy(ScriptedPolicy):
-    """Does what the environment's expert would do, or now and then something else.
+    """Does what the environment's expert would do, or, with `noise`, now and then something else.
 
     Whoever imitates an expert that never errs doesn't learn what to do after an error of his own.
     A noisy expert errs, sees what follows, and mends it; its errors are marked as `exploratory`,
     so that they are seen and not imitated (noise injection: DART, arXiv 1703.09327).
 
-    Detours are the demonstrator's own: it wanders as people do, and whoever imitates it wanders
-    too. Demonstrations with detours are what reinforcement can improve on.
-
     Args:
         name: Which expert; the environment's first one if None.
         noise: The probability of an error: half of them an admissible command by chance, half the
             expert's action with a word that was read in the place of one of its own.
-        detours: The probability, where there is no error, of an admissible command by chance that
-            is not the expert's; none where `info["admissible_commands"]` holds no other.
-        detours_without: First words of commands that are never a detour, such as "help".
     """
 
-    def __init__(
-        self,
-        name: str | None = None,
-        *,
-        noise: float = 0.0,
-        detours: float = 0.0,
-        detours_without: Sequence[str] = (),
-    ) -> None:
-        for what, value in (("noise", noise), ("detours", detours)):
-            if not 0 <= value < 1:
-                raise UsageError(f"{what} is a probability below 1, got {value}")
+    def __init__(self, name: str | None = None, *, noise: float = 0.0) -> None:
+        if not 0 <= noise < 1:
+            raise UsageError(f"noise is a probability below 1, got {noise}")
         self.wants_expert = True if name is None else name
-        self._noise, self._detours = noise, detours
-        self._detours_without = frozenset(detours_without)
+        self._noise = noise
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests, in order.
@@ -88,16 +73,9 @@ class ExpertPolicy(ScriptedPolicy):
 
     def _completion(self, request: Request) -> Completion:
         action = self._answer(request)
-        error, detour = _draw(request, "noise"), _draw(request, "detour")
-        if error.random() < self._noise:
-            return Completion(_slip(action, request, error), exploratory=True)
-        others = [
-            command
-            for command in _others(action, request)
-            if command.partition(" ")[0] not in self._detours_without
-        ]
-        if others and detour.random() < self._detours:
-            return Completion(detour.choice(others))
+        draw = _draw(request, "noise")
+        if draw.random() < self._noise:
+            return Completion(_slip(action, request, draw), exploratory=True)
         return Completion(action)
 
     def _answer(self, request: Request) -> str:

@@ -71,36 +71,10 @@ def test_errors_of_a_noisy_expert_are_marked_and_are_never_its_own_action():
     assert others == first | second
 
 
-def test_detours_are_other_admissible_commands_and_are_not_marked():
-    policy = ExpertPolicy(detours=0.3)
-    commands = ["open door", "look", "go"]
-    found = completions(policy, expert_action="open door", admissible_commands=commands)
-    assert not any(c.exploratory for c in found)
-    counts = Counter(c.text for c in found)
-    assert set(counts) == set(commands)
-    assert 80 < counts["look"] + counts["go"] < 160
-    again = completions(policy, expert_action="open door", admissible_commands=commands)
-    assert [c.text for c in again] == [c.text for c in found]
-
-
-def test_some_commands_are_never_a_detour():
-    policy = ExpertPolicy(detours=0.5, detours_without=["look", "help"])
-    commands = ["open door", "look", "go", "help me", "looker"]
-    found = completions(policy, expert_action="open door", admissible_commands=commands)
-    assert {c.text for c in found} == {"open door", "go", "looker"}
-
-
-@pytest.mark.parametrize("admissible", [["open door"], []])
-def test_where_there_is_nothing_else_to_do_there_is_no_detour(admissible: list[str]):
-    policy = ExpertPolicy(detours=0.9)
-    found = completions(policy, expert_action="open door", admissible_commands=admissible)
-    assert {c.text for c in found} == {"open door"}
-
-
-@pytest.mark.parametrize("options", [{"noise": 1.0}, {"detours": -0.1}])
-def test_what_is_not_a_probability_is_refused(options: dict[str, float]):
-    with pytest.raises(UsageError, match=f"{next(iter(options))} is a probability"):
-        ExpertPolicy(**options)
+@pytest.mark.parametrize("noise", [1.0, -0.1])
+def test_noise_that_is_not_a_probability_is_refused(noise: float):
+    with pytest.raises(UsageError, match="noise is a probability"):
+        ExpertPolicy(noise=noise)
 
 
 def test_random_choices_are_even_and_follow_the_seeds():
