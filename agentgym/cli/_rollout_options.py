@@ -1,5 +1,6 @@
 """Options that `eval`, `collect` and `play` share, and how they become library objects."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,9 @@ _OPTIONS = (
     click.option("--temperature", default=1.0, show_default=True, help="0 is greedy."),
     click.option("--max-tokens", default=64, show_default=True, help="Longest answer, in tokens."),
     click.option(
-        "--out", type=click.Path(path_type=Path), help="Run folder; runs/<verb>-<time> by default."
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Run folder; runs/<verb>-<time>-<process> by default.",
     ),
     click.option("--quiet", is_flag=True, help="Plain lines, no progress bar."),
 )
@@ -56,5 +59,5 @@ def display(quiet: bool) -> Display | None:
 
 
 def run_folder(out: Path | None, verb: str) -> Path:
-    """Return where a run is written."""
-    return out or Path("runs") / f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}"
+    """Return where a run is written; two processes that start at once get folders of their own."""
+    return out or Path("runs") / f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"

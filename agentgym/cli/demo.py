@@ -10,7 +10,9 @@ from agentgym.evaluation import Evaluation
 
 
 @click.command("demo")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; runs/demo-<time> by default.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder; runs/demo-<time>-<process> by default."
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--quiet", is_flag=True, help="Plain lines, no progress bar.")
 def command(out: Path | None, seed: int, quiet: bool) -> None:

@@ -21,7 +21,9 @@ _THINKING_SECONDS = 3600.0
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]…")
 @click.option("--seed", default=0, show_default=True, help="Picks the task.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Run folder; runs/play-<time> by default."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Run folder; runs/play-<time>-<process> by default.",
 )
 def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) -> None:
     """Play an episode of ENV_ID yourself; /hint shows what the expert would do, /quit leaves.
