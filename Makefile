@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles what it imports when it first does; compiling all of torch here takes a minute more.
+# Python compiles what it imports when it first does, which is a small part of torch.
 PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
@@ -28,7 +28,7 @@ $(VENV)/.made: constraints.txt
 	$(PIP) '$(TORCH)'
 	@touch $@
 
-# The demo needs a third of the packages, and who tries it out shouldn't wait for the others.
+# Who tries the demo shouldn't wait for what only the tests and the documentation need.
 $(VENV)/.for-demo: $(VENV)/.made pyproject.toml
 	$(PIP) -e '.[train,plot]'
 	@touch $@

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -82,15 +83,10 @@ def orthogonalised(matrices_NIO: Tensor) -> Tensor:
     return (x if wide else x.mT).to(matrices_NIO.dtype)
 
 
-def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+def hidden_matrices(model: PreTrainedModel) -> list[nn.Parameter]:
     """Return a model's trained matrices but its embeddings and its head."""
-    ends = {
-        id(weight)
-        for name in ("get_input_embeddings", "get_output_embeddings")
-        for module in [getattr(model, name, lambda: None)()]
-        if isinstance(module, nn.Module)
-        for weight in module.parameters()
-    }
+    modules = (model.get_input_embeddings(), model.get_output_embeddings())
+    ends = {id(p) for module in modules if module is not None for p in module.parameters()}
     return [p for p in model.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in ends]
 
 

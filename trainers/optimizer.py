@@ -80,12 +80,9 @@ class Optimizer:
         ]
         masters = {half.weight: half.master for half in self._halves}
         self._stepped = [masters.get(p, p) for p in parameters]
-        to_muon = {id(p) for p in matrices} if config.name == "muon" else set[int]()
-        sorted_out: dict[bool, list[Tensor]] = {True: [], False: []}
-        for parameter, stepped in zip(parameters, self._stepped, strict=True):
-            sorted_out[id(parameter) in to_muon].append(stepped)
+        for_muon = {id(masters.get(p, p)) for p in matrices} if config.name == "muon" else ()
         self.adamw = torch.optim.AdamW(
-            [{"params": sorted_out[False]}],
+            [{"params": [p for p in self._stepped if id(p) not in for_muon]}],
             lr=config.lr,
             betas=config.betas,
             eps=config.eps,
@@ -94,7 +91,9 @@ class Optimizer:
             fused=True if all(p.is_cuda for p in parameters) else None,
         )
         self.muon = Muon(
-            [{"params": sorted_out[True]}], lr=config.lr, weight_decay=config.weight_decay
+            [{"params": [p for p in self._stepped if id(p) in for_muon]}],
+            lr=config.lr,
+            weight_decay=config.weight_decay,
         )
 
     @contextmanager
