@@ -3,12 +3,13 @@
 For each seed a tiny model is built and cold-started once; both algorithms go on from it with the
 same tasks, seeds and number of steps. Success is that of sampling (temperature 1) on rooms that
 neither saw. GRPO here is ARPO's objective without the replay (same clips, no divergence term), so
-the replay is the only difference.
+the replay is the only difference. Replay needs a task to come again: `--tasks` says among how many
+a run draws, and the table says how many groups were rescued.
 
-    python benchmarks/learning/arpo_alfworld.py [--seeds 3] [--out FOLDER]
+    python benchmarks/learning/arpo_alfworld.py [--seeds 3] [--tasks N] [--out FOLDER]
 
-One thread per seed, `--workers` seeds at a time. Prints a line per seed and algorithm, then mean
-and standard deviation over the seeds, and writes them to FOLDER/result.json.
+One thread per run, `--workers` runs at a time. Prints a line per seed and algorithm, then mean and
+standard deviation over the seeds, and writes them to FOLDER/result.json.
 """
 
 import argparse
@@ -18,79 +19,162 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 ALGORITHMS = {"arpo": (), "grpo": ("replay.enabled=false",)}
+LAST = 10  # steps over which the end of training is averaged
 
 
-def one_seed(folder: str, seed: int) -> list[dict[str, Any]]:
-    """Cold-start a model and train it with both algorithms; return a row for each."""
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """A model that imitates, and its success on unseen rooms."""
+
+    seed: int
+    model: str
+    success: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run; successes are fractions.
+
+    Attributes:
+        seed: Of everything in the run.
+        algorithm: A key of `ALGORITHMS`.
+        cold: Success of the cold start on unseen rooms.
+        trained: Success on the same games after the run.
+        stderr: Its standard error over games.
+        rollouts: Success of the last training rollouts, in rooms that training shows.
+        rescued: Groups that replay gave a success.
+        failed: Groups in which every fresh rollout failed.
+        seconds: Wall clock of the run, evaluation not included.
+    """
+
+    seed: int
+    algorithm: str
+    cold: float
+    trained: float
+    stderr: float
+    rollouts: float
+    rescued: int
+    failed: int
+    seconds: float
+
+    @property
+    def gain(self) -> float:
+        """What the run added to the cold start."""
+        return self.trained - self.cold
+
+
+def cold_start(folder: str, seed: int) -> ColdStart:
+    """Build a model and let it imitate the expert."""
+    stages = _stages(Path(folder) / f"seed-{seed}" / "cold", seed)
+    imitator = stages.train("sft", stages.build(), "sft")
+    return ColdStart(seed, str(imitator), stages.evaluate(imitator, "eval").success.mean)
+
+
+def reinforce(folder: str, start: ColdStart, algorithm: str, overrides: Sequence[str]) -> Row:
+    """Train a cold-started model with one of the algorithms."""
+    from agentgym.metrics import read_metrics
+
+    stages = _stages(Path(folder) / f"seed-{start.seed}" / algorithm, start.seed)
+    started = time.perf_counter()
+    learner = stages.train("arpo", Path(start.model), "train", *ALGORITHMS[algorithm], *overrides)
+    seconds = time.perf_counter() - started
+    trained = stages.evaluate(learner, "eval").success
+    steps = read_metrics(stages.folder / "train" / "metrics.jsonl")
+    return Row(
+        seed=start.seed,
+        algorithm=algorithm,
+        cold=start.success,
+        trained=trained.mean,
+        stderr=trained.stderr,
+        rollouts=statistics.mean(step["rollout/success"] for step in steps[-LAST:]),
+        rescued=int(sum(step["replay/rescued_groups"] for step in steps)),
+        failed=int(sum(step["replay/failed_groups"] for step in steps)),
+        seconds=seconds,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tasks", type=int, help="draw among so many tasks; the demo's by default")
+    parser.add_argument("--steps", type=int, help="steps of each run; the demo's by default")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("arpo-%H%M%S"))
+    arguments = parser.parse_args()
+    if arguments.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    overrides = [f"env.tasks={arguments.tasks}"] if arguments.tasks else []
+    overrides += [f"steps={arguments.steps}"] if arguments.steps else []
+    os.environ["OMP_NUM_THREADS"] = "1"
+    folder, seeds = str(arguments.out), range(arguments.seeds)
+    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+        starts = list(pool.map(cold_start, [folder] * len(seeds), seeds))
+        for start in starts:
+            print(f"seed {start.seed}  cold start {100 * start.success:5.1f}%", flush=True)
+        runs = [
+            pool.submit(reinforce, folder, start, algorithm, overrides)
+            for start in starts
+            for algorithm in ALGORITHMS
+        ]
+        rows = [_told(run.result()) for run in runs]
+    summary = summarise(starts, rows)
+    print(
+        f"\n{'':12}{'success':>16}{'gain over cold start':>24}   (mean ± sd of {len(seeds)} seeds)"
+    )
+    print(f"{'cold start':12}{_shown(summary['cold start']):>16}")
+    for name in ALGORITHMS:
+        print(f"{name:12}{_shown(summary[name]['success']):>16}{_shown(summary[name]['gain']):>24}")
+    print(f"{'arpo - grpo':12}{_shown(summary['difference']):>16}")
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "command": " ".join(sys.argv),
+        "rows": [asdict(row) for row in rows],
+        "summary": summary,
+    }
+    (arguments.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def summarise(starts: Sequence[ColdStart], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return mean and standard deviation over the seeds, and of the difference within seeds."""
+    summary: dict[str, Any] = {"cold start": _spread([start.success for start in starts])}
+    mine = {name: [row for row in rows if row.algorithm == name] for name in ALGORITHMS}
+    for name, found in mine.items():
+        summary[name] = {
+            "success": _spread([row.trained for row in found]),
+            "gain": _spread([row.gain for row in found]),
+        }
+    pairs = zip(mine["arpo"], mine["grpo"], strict=True)
+    summary["difference"] = _spread([arpo.trained - grpo.trained for arpo, grpo in pairs])
+    return summary
+
+
+def _stages(folder: Path, seed: int) -> Any:
     import torch
 
     from agentgym.demo import Stages
     from agentgym.progress import Display
 
     torch.set_num_threads(1)
-    stages = Stages(Path(folder) / f"seed-{seed}", seed=seed, display=Display.OFF, tell=_quiet)
-    imitator = stages.train("sft", stages.build(), "sft")
-    cold = stages.evaluate(imitator, "eval-cold").success
-    rows: list[dict[str, Any]] = []
-    for name, overrides in ALGORITHMS.items():
-        started = time.perf_counter()
-        learner = stages.train("arpo", imitator, name, *overrides)
-        seconds = time.perf_counter() - started
-        trained = stages.evaluate(learner, f"eval-{name}").success
-        rows.append(
-            {
-                "seed": seed,
-                "algorithm": name,
-                "cold": cold.mean,
-                "trained": trained.mean,
-                "stderr": trained.stderr,
-                "seconds": seconds,
-            }
-        )
-    return rows
+    return Stages(folder, seed=seed, display=Display.OFF, tell=_quiet)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("arpo-%H%M%S"))
-    arguments = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    seeds = range(arguments.seeds)
-    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(one_seed, str(arguments.out), seed) for seed in seeds]
-        rows = [row for future in futures for row in future.result()]
-    for row in rows:
-        print(
-            f"seed {row['seed']}  {row['algorithm']:5}  {100 * row['cold']:5.1f}% -> "
-            f"{100 * row['trained']:5.1f}% ± {100 * row['stderr']:.1f}  ({row['seconds']:.0f} s)"
-        )
+def _told(row: Row) -> Row:
     print(
-        f"\n{'':12}{'success':>16}{'gain over cold start':>24}   (mean ± sd of {len(seeds)} seeds)"
+        f"seed {row.seed}  {row.algorithm:5}  {100 * row.cold:5.1f}% -> {100 * row.trained:5.1f}% "
+        f"± {100 * row.stderr:.1f}  (rollouts {100 * row.rollouts:.1f}%, rescued "
+        f"{row.rescued} of {row.failed} failed groups, {row.seconds:.0f} s)",
+        flush=True,
     )
-    summary: dict[str, Any] = {"cold start": _spread([r["cold"] for r in rows[::2]])}
-    print(f"{'cold start':12}{_shown(summary['cold start']):>16}")
-    for name in ALGORITHMS:
-        mine = [row for row in rows if row["algorithm"] == name]
-        success = _spread([row["trained"] for row in mine])
-        gain = _spread([row["trained"] - row["cold"] for row in mine])
-        summary[name] = {"success": success, "gain": gain}
-        print(f"{name:12}{_shown(success):>16}{_shown(gain):>24}")
-    result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "command": " ".join(sys.argv),
-        "rows": rows,
-        "summary": summary,
-    }
-    (arguments.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    return row
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
@@ -98,11 +182,11 @@ def _spread(values: list[float]) -> tuple[float, float]:
 
 
 def _shown(spread: tuple[float, float]) -> str:
-    return f"{100 * spread[0]:.1f}% ± {100 * spread[1]:.1f}"
+    return f"{100 * spread[0]:.1f} ± {100 * spread[1]:.1f}"
 
 
 def _quiet(line: str) -> None:
-    """Say nothing: the seeds run side by side."""
+    """Say nothing: the runs go side by side."""
 
 
 if __name__ == "__main__":
