@@ -1,10 +1,10 @@
 """A language model of about a million parameters, for one environment's text.
 
 It stands in for a checkpoint where none can be had: Qwen3's architecture with random weights, and a
-tokenizer in which every word that the environment writes is one token, since on a CPU an episode
-costs what its tokens cost. Words it has not seen fall back to shorter pieces and at last to bytes,
-so every text is representable. Saved, it is an ordinary Hugging Face folder; any other folder goes
-in its place.
+tokenizer in which every word that the environment writes is one token, and so is every phrase that
+it writes again and again (`phrases.py`), since on a CPU an episode costs what its tokens cost. What
+it has not seen falls back to shorter pieces and at last to bytes, so every text is representable.
+Saved, it is an ordinary Hugging Face folder; any other folder goes in its place.
 """
 
 import math
@@ -18,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from agentgym.errors import UsageError
+from agentgym.models.phrases import fixed_phrases
 
 SYSTEM, USER, ASSISTANT, END, PAD = "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 
@@ -123,21 +124,26 @@ def build_tiny(
 def tiny_tokenizer(
     texts: Iterable[str], *, vocab: int = 4096, context: int = 4096
 ) -> PreTrainedTokenizerFast:
-    """Return a tokenizer with one token per word of the texts, and a compact chat template.
+    """Return a tokenizer with a token per word or fixed phrase, and a compact chat template.
 
-    A unigram model over bytes: its pieces are the words and the 256 bytes and nothing between them,
-    whereas BPE would spend most of a small vocabulary on the steps that lead to a word.
+    A unigram model over bytes: its pieces are the words, the fixed phrases and the 256 bytes and
+    nothing between them, whereas BPE would spend most of a small vocabulary on the steps that lead
+    to a word.
 
     Args:
         texts: Where the words come from.
-        vocab: Most tokens; the most frequent words are kept.
+        vocab: Most tokens; the most frequent words and phrases are kept.
         context: Longest sequence that the model takes.
 
     Raises:
         UsageError: If there are no words, or `vocab` has no room for any.
     """
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    counts = Counter(word for text in texts for word, _ in split.pre_tokenize_str(text))
+    corpus = Counter(tuple(w for w, _ in split.pre_tokenize_str(text)) for text in texts)
+    counts = Counter(fixed_phrases(corpus))
+    for words, times in corpus.items():
+        for word in words:
+            counts[word] += times
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     control = [PAD, SYSTEM, USER, ASSISTANT, END]
     room = vocab - len(alphabet) - len(control)
@@ -148,15 +154,16 @@ def tiny_tokenizer(
         )
     for byte in alphabet:
         del counts[byte]
-    words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:room]
+    kept = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:room]
     total = sum(counts.values()) + 1
     # A byte is dearer than any word, so that a text is cut into as few pieces as can be.
     dearest = 2 * math.log(total) + 10
     pieces = [(token, 0.0) for token in control]
     pieces += [(byte, -dearest) for byte in alphabet]
-    pieces += [(word, math.log(count / total)) for word, count in words]
+    pieces += [(piece, math.log(count / total)) for piece, count in kept]
     core = Tokenizer(models.Unigram(pieces))
-    core.pre_tokenizer = split
+    # Not cut into words beforehand: a phrase is several.
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
