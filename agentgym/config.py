@@ -66,8 +66,8 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     """Return the nested mapping that `a.b=value` texts stand for; later ones win.
 
     Args:
-        overrides: Their values are YAML, but for an empty one, which is the empty text, as in a
-            shell; None is written `null`.
+        overrides: Their values are YAML, but for two things that mean something else in a shell:
+            an empty value is the empty text (None is written `null`), and there are no comments.
 
     Raises:
         ConfigError: If one has another form.
@@ -142,13 +142,22 @@ def _override(text: str) -> dict[str, Any]:
     if not equals or not all(parts):
         raise ConfigError(f"An override has the form key=value or part.key=value, got {text!r}")
     try:
-        # To YAML nothing is null. A shell turns `key=""` into `key=`, and means what it says.
-        nested: Any = yaml.load(value, Loader=_Loader) if value.strip() else ""
+        nested: Any = _value(value.strip())
     except yaml.YAMLError as fault:
         raise ConfigError(f"{key}: {value!r} is not valid YAML") from fault
     for part in reversed(parts):
         nested = {part: nested}
     return cast("dict[str, Any]", nested)
+
+
+def _value(text: str) -> Any:
+    # To YAML nothing is null. A shell turns `key=""` into `key=`, and means what it says.
+    if not text:
+        return ""
+    # To YAML a comment may follow. Inside quotes and brackets it knows better.
+    if "#" in text and text[0] not in "\"'[{":
+        return text
+    return yaml.load(text, Loader=_Loader)
 
 
 def _line(config_class: type[Config], error: Mapping[str, Any]) -> str:

@@ -44,6 +44,16 @@ def test_scientific_notation_is_a_number(tmp_path: Path) -> None:
     assert load(Run, overrides=["optimizer.lr=1E-4"]).optimizer.lr == 1e-4
 
 
+def test_a_command_line_has_no_comments() -> None:
+    assert parse_overrides(["a=#text", "b=x #1", "c='#'", 'd=["#", 2]', "e=1"]) == {
+        "a": "#text",
+        "b": "x #1",
+        "c": "#",
+        "d": ["#", 2],
+        "e": 1,
+    }
+
+
 def test_an_empty_value_is_the_empty_text_and_null_is_none() -> None:
     assert parse_overrides(["a.b=", "c= ", 'd=""', "e=null", "f=~"]) == {
         "a": {"b": ""},
