@@ -88,8 +88,6 @@ class SuccessReplay:
             The batch to train on, of the same length and order, and what was done.
         """
         served, report = list(trajectories), ReplayReport()
-        if not self.config.enabled:
-            return served, report
         groups: dict[str, list[int]] = {}
         for i, trajectory in enumerate(trajectories):
             if trajectory.trainable:
@@ -99,6 +97,8 @@ class SuccessReplay:
             if values.mean() >= self.config.max_mean or values.std() >= self.config.max_std:
                 continue
             report.failed_groups += 1
+            if not self.config.enabled:
+                continue
             candidates = self._candidates(trajectories[rows[0]].task_id, policy_version)
             if not candidates:
                 continue

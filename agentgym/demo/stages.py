@@ -120,7 +120,8 @@ class Stages:
                 env,
                 make_policy(f"transformers:{model}", **rollouts["policy"]),
                 episodes,
-                env_kwargs={**kwargs, "split": "valid_unseen"},
+                # As many games as episodes: a game that is played again tells less than another.
+                env_kwargs={**kwargs, "split": "valid_unseen", "games": episodes},
                 config=RolloutConfig(**rollouts["rollout"]),
                 sampling=Sampling(**rollouts["sampling"]),
                 seed=10_000 + self.seed,

@@ -46,6 +46,13 @@ def test_evaluation_repeats_itself_on_unseen_rooms(tmp_path: Path) -> None:
     assert all("valid_unseen" in task for task, *_ in once)
 
 
+def test_no_game_is_played_twice_in_an_evaluation(tmp_path: Path) -> None:
+    stages = Stages(tmp_path / "demo", display=Display.OFF, tell=lambda _: None)
+    stages.evaluate(stages.build(), "eval", episodes=140)  # ALFWorld's own split has 134
+    played = [t.task_id for t in Store.open(tmp_path / "demo" / "eval").trajectories()]
+    assert len(set(played)) == len(played) == 140
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsageError, match="not empty"):

@@ -122,7 +122,9 @@ def test_replay_can_be_turned_off() -> None:
     replay.store(success, [1.0])
     fresh = group([0.0] * 4)
     assert len(replay) == 0
-    assert replay.serve(fresh, scores(fresh), 0)[0] == fresh
+    served, report = replay.serve(fresh, scores(fresh), 0)
+    assert served == fresh
+    assert (report.failed_groups, report.rows) == (1, [])
 
 
 def test_a_restored_buffer_chooses_what_the_unbroken_one_would_have() -> None:
