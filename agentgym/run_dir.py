@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
-from agentgym.config import Config, dump_yaml, read_yaml
+from agentgym.config import Config, dump_yaml, read_yaml, validate
 from agentgym.errors import DataError, UsageError
 from agentgym.files import strict_json, write_atomically
 from agentgym.store.writer import FOLDER
@@ -160,12 +160,13 @@ class RunDir:
                 "directory"
             )
         if config is not None and run.config_file.exists():
-            before = _flat(read_yaml(run.config_file))
-            now = _flat(config.model_dump(mode="json"))
+            # Read as a configuration, so that a key that is new since then has its default.
+            saved = validate(type(config), read_yaml(run.config_file))
+            before, now = (_flat(c.model_dump(mode="json")) for c in (saved, config))
             changes = [
-                f"{key} was {before[key]!r} and is now {now.get(key)!r}"
-                for key in sorted(before)  # a key that is new since then has its default
-                if before[key] != now.get(key) and key not in may_differ
+                f"{key} was {before.get(key)!r} and is now {now.get(key)!r}"
+                for key in sorted(before.keys() | now.keys())
+                if before.get(key) != now.get(key) and key not in may_differ
             ]
             if changes:
                 raise UsageError(

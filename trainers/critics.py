@@ -103,18 +103,20 @@ class ActorCriticLearner(Learner):
 
     def loss_of(self, part: TokenBatch, loss: PolicyLossConfig) -> MicroLoss:
         """Return the policy's and the critic's loss of a micro-batch."""
+        warming = self.updates < self.critic.warmup_updates
         forward = self.forward(part, entropy=self.wants_entropy(loss))
-        values_BT = self._values(forward, part)
+        # No gradient, not even one of 0, reaches the trunk in a warm-up: an optimiser that divides
+        # by a gradient's size would take full steps on whatever is left of it.
+        values_BT = self._values(_held(forward) if warming else forward, part)
         part = with_old(part, forward)
         judged = _turn_starts(part) if self.per_turn else part
         values = value_loss(judged, values_BT, clip=self.critic.clip)
         policy = policy_loss(
             loss, part, forward.tokens.logprobs_BT, entropy_BT=forward.tokens.entropy_BT
         )
-        warming = self.updates < self.critic.warmup_updates
-        # The policy's term stays in the graph with weight 0, so that a warm-up logs what it would
-        # be.
-        total = (0.0 if warming else 1.0) * policy.loss + self.critic.coef * values.loss
+        total = self.critic.coef * values.loss
+        if not warming:
+            total = total + policy.loss
         sums = {
             "critic/error": values.error,
             "critic/squared_error": values.squared_error,
@@ -146,6 +148,11 @@ class ActorCriticLearner(Learner):
             picked_B = values_BT.gather(1, last_B[:, None]).squeeze(1)
             values_N[batch.trajectory_B[rows]] = picked_B.float().cpu()
         return values_N
+
+
+def _held(forward: ForwardPass) -> ForwardPass:
+    """Return the pass with hidden states that pass no gradient on."""
+    return replace(forward, hidden_1PH=forward.hidden_1PH.detach())
 
 
 def _turn_starts(part: TokenBatch) -> TokenBatch:

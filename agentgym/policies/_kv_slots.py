@@ -40,11 +40,16 @@ class KVSlots:
         """Make room for `length` ids in every slot."""
         if length <= self.capacity:
             return
-        old, self.capacity = self.capacity, min(self.max_length, max(length, 2 * self.capacity))
-        for layer, pair in self._layers.items():
-            self._layers[layer] = tuple(self._empty(part) for part in pair)  # pyright: ignore[reportArgumentType]
-            for new, part in zip(self._layers[layer], pair, strict=True):
-                new[:, :, :old] = part
+        capacity = min(self.max_length, max(length, 2 * self.capacity))
+        try:
+            # Layer by layer, so that only one is there twice.
+            for layer, (key, value) in self._layers.items():
+                self._layers[layer] = self._grown(key, capacity), self._grown(value, capacity)
+        except BaseException:
+            # Some layers have grown and some haven't; whoever catches this must read again.
+            self._layers.clear()
+            raise
+        self.capacity = capacity
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Give one slot the first `length` keys and values of another."""
@@ -55,7 +60,8 @@ class KVSlots:
     def write(self, layer: int, cells_N: Tensor, key: Tensor, value: Tensor) -> None:
         """Store keys and values, both (1, H, N, D), at `slot * capacity + position`."""
         if layer not in self._layers:
-            self._layers[layer] = self._empty(key[0, :, None]), self._empty(value[0, :, None])
+            empty = [self._empty(new[0, :, None], self.capacity) for new in (key, value)]
+            self._layers[layer] = empty[0], empty[1]
         for part, new in zip(self._layers[layer], (key, value), strict=True):
             part.view(part.shape[0], -1, part.shape[-1]).index_copy_(1, cells_N, new[0])
 
@@ -69,9 +75,14 @@ class KVSlots:
             return tuple(p.index_select(1, rows_R)[:, :, :length] for p in self._layers[layer])
         return tuple(part[:, rows_R, :length] for part in self._layers[layer])
 
-    def _empty(self, like: Tensor) -> Tensor:
+    def _empty(self, like: Tensor, capacity: int) -> Tensor:
         # Zeros, since a masked key still meets the softmax as 0 * value and garbage may hold NaN.
-        return like.new_zeros(like.shape[0], self.slots, self.capacity, like.shape[-1])
+        return like.new_zeros(like.shape[0], self.slots, capacity, like.shape[-1])
+
+    def _grown(self, part: Tensor, capacity: int) -> Tensor:
+        grown = self._empty(part, capacity)
+        grown[:, :, : self.capacity] = part
+        return grown
 
 
 @dataclass(slots=True)

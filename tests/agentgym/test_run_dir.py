@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from pydantic import Field
 
 from agentgym.config import Config, load
 from agentgym.errors import DataError, UsageError
@@ -18,6 +19,7 @@ class Optimizer(Config):
 class Settings(Config):
     steps: int = 10
     optimizer: Optimizer = Optimizer()
+    options: dict[str, int] = Field(default_factory=dict)
 
 
 def test_a_run_is_made_and_opened(tmp_path):
@@ -70,6 +72,18 @@ def test_a_run_is_not_resumed_as_another_one(tmp_path):
         RunDir.resume(tmp_path, command="train grpo", config=Settings())
     assert RunDir.open(tmp_path).info == run.info
     assert load(Settings, [run.config_file]) == Settings()
+
+
+def test_an_option_that_was_not_there_is_a_change(tmp_path):
+    RunDir.create(tmp_path, command="eval", config=Settings(options={"a": 1}))
+    with pytest.raises(UsageError, match=r"options.b was None and is now 2$"):
+        RunDir.resume(tmp_path, command="eval", config=Settings(options={"a": 1, "b": 2}))
+
+
+def test_a_key_that_is_new_since_then_has_its_default(tmp_path):
+    run = RunDir.create(tmp_path, command="eval", config=Settings())
+    run.config_file.write_text("steps: 10\noptimizer: {lr: 1.0e-6}\n")
+    RunDir.resume(tmp_path, command="eval", config=Settings())
 
 
 def test_a_run_that_was_killed_while_it_was_made_can_be_resumed(tmp_path):

@@ -174,3 +174,27 @@ def test_the_reference_stays_where_it_was() -> None:
     subject.update(given, PolicyLossConfig())
     assert torch.equal(subject.logprobs(given, reference), before)
     assert not torch.allclose(subject.logprobs(given), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_critics_warm_up_moves_the_value_head_alone(optimizer: str) -> None:
+    subject = ActorCriticLearner(
+        LoadedModel(tiny_model(), None, torch.device("cpu")),
+        OptimizerConfig.model_validate({"name": optimizer, "lr": 1e-2, "weight_decay": 0.1}),
+        UpdateConfig(),
+        critic=CriticConfig(warmup_updates=2),
+    )
+    given = batch()
+    zeros_BT = torch.zeros(given.shape)
+    given = replace(given, returns_BT=zeros_BT + 1, values_old_BT=zeros_BT)
+
+    def policy() -> torch.Tensor:
+        return torch.cat([p.detach().flatten() for p in subject.model.parameters()])
+
+    before, head = policy(), subject.value_head.linear.weight.detach().clone()
+    for _ in range(2):
+        subject.update(given, PolicyLossConfig())
+    assert torch.equal(policy(), before)
+    assert not torch.equal(subject.value_head.linear.weight, head)
+    subject.update(given, PolicyLossConfig())
+    assert not torch.equal(policy(), before)
