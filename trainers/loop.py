@@ -75,7 +75,7 @@ class Trainer(ABC):
     def __init__(self, config: TrainConfig, run: RunDir) -> None:
         self.config = config
         self.run = run
-        self.loaded = load_model(config.model)
+        self.loaded = load_model(config.model, seed=config.seed)
         self.learner = self.make_learner()
         self.steps_done = 0
 

@@ -30,7 +30,6 @@ class LoraConfig(Config):
 
     rank: int = Field(16, ge=1)
     alpha: float = Field(32, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: list[str] | Literal["all-linear"] = "all-linear"
 
 
@@ -82,8 +81,12 @@ class Reference:
         return cast("AbstractContextManager[Any]", cast(Any, self.model).disable_adapter())
 
 
-def load_model(config: ModelConfig) -> LoadedModel:
+def load_model(config: ModelConfig, *, seed: int = 0) -> LoadedModel:
     """Load a model for training.
+
+    Args:
+        config: Which, and how it is held.
+        seed: Seeds the weights of adapters, if there are any.
 
     Raises:
         DataError: If there is no model at `path`.
@@ -112,7 +115,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         raise ConfigError(f"attention={config.attention!r} can't be had here: {fault}") from fault
     disable_dropout(model)
     if config.lora is not None:
-        model = with_adapters(model, config.lora)
+        model = with_adapters(model, config.lora, seed=seed)
     model.to(device)  # pyright: ignore[reportArgumentType] (transformers narrows nn.Module.to)
     model.eval()
     if config.gradient_checkpointing:
@@ -139,18 +142,23 @@ def disable_dropout(model: nn.Module) -> None:
             module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def with_adapters(model: PreTrainedModel, config: LoraConfig) -> PreTrainedModel:
-    """Return the model with adapters, which are fp32 whatever it is held in; only they learn."""
+def with_adapters(model: PreTrainedModel, config: LoraConfig, *, seed: int = 0) -> PreTrainedModel:
+    """Return the model with adapters, which are fp32 whatever it is held in; only they learn.
+
+    Their weights follow from the seed; the caller's generator is left alone.
+    """
     import peft
 
     adapters = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # pyright: ignore[reportArgumentType] (peft says int, takes float)
-        lora_dropout=config.dropout,
+        lora_dropout=0.0,
         target_modules=config.target_modules,
         task_type="CAUSAL_LM",
     )
-    return cast(PreTrainedModel, peft.get_peft_model(model, adapters))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return cast(PreTrainedModel, peft.get_peft_model(model, adapters))
 
 
 def _device(name: str) -> torch.device:

@@ -86,7 +86,9 @@ class SFT(Trainer):
 
     def open(self, writer: StoreWriter) -> None:
         """Collect or read the demonstrations, and write them in the learner's tokens."""
-        found = self._recorded() if self.config.demonstrations.runs else self._played(writer)
+        # A run that goes on has them in its store: a step was taken, and they came before it.
+        kept = writer if self.steps_done == 0 else None
+        found = self._recorded() if self.config.demonstrations.runs else self._played(kept)
         template = ChatTemplate(self.loaded.tokenizer)
         self.demonstrations = [
             tokenized(trajectory, template, _specs(trajectory)) for trajectory in found
@@ -105,13 +107,15 @@ class SFT(Trainer):
             observation_coef=self.config.observation_coef,
         )
 
-    def _played(self, writer: StoreWriter) -> list[Trajectory]:
+    def _played(self, writer: StoreWriter | None) -> list[Trajectory]:
         config = self.config.demonstrations
         env = self.config.env
         policy = ExpertPolicy(config.expert, noise=config.noise)
         with Collector(env.id, env.kwargs, policy, self.config.rollout, writer=writer) as collector:
             specs = [
-                EpisodeSpec(task=None, seed=stable_seed(self.config.seed, "demonstration", i))
+                EpisodeSpec(
+                    seed=stable_seed(self.config.seed, "demonstration", i), meta={"step": 1}
+                )
                 for i in range(config.episodes)
             ]
             played = collector.collect(specs)

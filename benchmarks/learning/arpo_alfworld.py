@@ -4,7 +4,8 @@ For each seed a tiny model is built and cold-started once; both algorithms go on
 same tasks, seeds and number of steps. Success is that of sampling (temperature 1) on rooms that
 neither saw. GRPO here is ARPO's objective without the replay (same clips, no divergence term), so
 the replay is the only difference. Replay needs a task to come again: `--tasks` says among how many
-a run draws, and the table says how many groups were rescued.
+a run draws, and the table says how many groups were rescued. Both have the demo's penalty for
+commands that do nothing, which gives groups that fail a signal even without replay.
 
     python benchmarks/learning/arpo_alfworld.py [--seeds 3] [--tasks N] [--out FOLDER]
 

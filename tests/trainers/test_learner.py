@@ -198,3 +198,21 @@ def test_a_critics_warm_up_moves_the_value_head_alone(optimizer: str) -> None:
     assert not torch.equal(subject.value_head.linear.weight, head)
     subject.update(given, PolicyLossConfig())
     assert not torch.equal(policy(), before)
+
+
+def test_adapters_follow_the_seed_and_leave_the_callers_generator_alone() -> None:
+    plain = [tiny_model() for _ in range(3)]
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, same, other = (
+        with_adapters(model, LoraConfig(rank=2), seed=seed)
+        for model, seed in zip(plain, (1, 1, 2), strict=True)
+    )
+    assert torch.equal(torch.rand(1), expected)
+    drawn = [
+        torch.cat([p.flatten() for n, p in model.named_parameters() if "lora_A" in n])
+        for model in (one, same, other)
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])

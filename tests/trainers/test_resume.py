@@ -73,8 +73,7 @@ def test_killed_twice_and_resumed_equals_unbroken(
     finish(start(algorithm, model, broken, *settings))
     assert figures(broken) == figures(unbroken)
     assert len(figures(broken)) == 8
-    if algorithm != "sft":
-        assert actions(broken) == actions(unbroken)
+    assert actions(broken) == actions(unbroken)
 
 
 def actions(run: Path) -> dict[tuple[str, int], list[str]]:
