@@ -82,8 +82,14 @@ class Episode:
             AgentGymError: What failed, in the stage that `stage` names.
             Exception: Anything that a policy raises.
         """
-        trajectory, config = self.trajectory, self._config
         began = time.perf_counter()
+        try:
+            await self._play()
+        finally:
+            self.trajectory.seconds = time.perf_counter() - began
+
+    async def _play(self) -> None:
+        trajectory, config = self.trajectory, self._config
         reset = await self._reset()
         briefing = reset.briefing
         conversation = Conversation(
@@ -121,7 +127,6 @@ class Episode:
                 if reason.truncates and self._policy.template is not None:
                     trajectory.final_ids = conversation.peek(text).new_ids
                 break
-        trajectory.seconds = time.perf_counter() - began
 
     async def _reset(self) -> Reset:
         spec, trajectory = self._spec, self.trajectory

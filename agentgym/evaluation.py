@@ -76,7 +76,7 @@ class Evaluation:
             turns=Estimate.of([len(t.turns) for t in judged]),
             tokens=Estimate.of([t.sampled_tokens for t in judged]),
             stops=dict(Counter(t.stop_reason for t in trajectories).most_common()),
-            seconds=float(np.mean([t.seconds for t in trajectories])) if trajectories else 0.0,
+            seconds=float(np.mean([t.seconds for t in judged])) if judged else 0.0,
             metrics={
                 n: float(np.mean([t.metrics[n] for t in judged if n in t.metrics])) for n in names
             },
