@@ -19,6 +19,7 @@ import torch
 from pydantic import Field, model_validator
 
 from agentgym.errors import ConfigError
+from agentgym.stop_reason import StopReason
 from agentgym.trainers.advantages import AdvantageConfig, carries_signal
 from agentgym.trainers.batch import TurnTable
 from agentgym.trainers.losses import PolicyLossConfig
@@ -83,7 +84,8 @@ class DAPO(PolicyGradientTrainer):
         table = super().shape(table, trajectories)
         if self.config.overlong_margin == 0:
             return table
-        length_N = torch.tensor([t.sampled_tokens for t in trajectories])
+        # The limit is on the whole conversation, and so is what counts against it.
+        length_N = torch.tensor([_length(t, self.config.policy.max_length) for t in trajectories])
         penalty_N = soft_overlong_penalty(
             length_N, max_length=self.config.policy.max_length, margin=self.config.overlong_margin
         )
@@ -94,6 +96,13 @@ class DAPO(PolicyGradientTrainer):
         kept_N = carries_signal(table.outcome_N, table.group_N, table.valid_N)
         useful = {t.group_id for t, kept in zip(fresh, kept_N.tolist(), strict=True) if kept}
         return [t for t in fresh if t.group_id in useful]
+
+
+def _length(trajectory: Trajectory, limit: int) -> int:
+    """Return how long the longest conversation was, in ids; `limit` for one that outgrew it."""
+    if trajectory.stop_reason is StopReason.TOKEN_LIMIT:
+        return limit
+    return max((len(sequence) for sequence in trajectory.sequences()), default=0)
 
 
 def _groups(trajectories: Sequence[Trajectory]) -> list[str]:

@@ -3,7 +3,9 @@ import torch
 from training_cases import mixed_trajectories, trajectory
 
 from agentgym.errors import UsageError
+from agentgym.stop_reason import StopReason
 from agentgym.trainers.batch import TokenBatch, TurnTable
+from agentgym.trainers.dapo import DAPO, DAPOConfig
 from agentgym.trainers.penalties import (
     PenaltyPer,
     add_outcome,
@@ -51,3 +53,23 @@ def test_wrong_actions_cost_once_per_episode_or_once_each() -> None:
     assert once.reward_K.tolist() == [1.0, 2.0, 2.5, 4.0]
     each = penalise_actions(table, penalty=0.5, per=PenaltyPer.TURN)
     assert each.reward_K.tolist() == [0.5, 1.5, 3.0, 4.0]
+
+
+def test_dapo_counts_the_whole_conversation_against_the_limit() -> None:
+    short, cut, long = mixed_trajectories()[:3]
+    cut.stop_reason = StopReason.TOKEN_LIMIT
+    longest = max(len(sequence) for sequence in long.sequences())
+    subject = object.__new__(DAPO)
+    subject.config = DAPOConfig.model_validate(
+        {
+            "env": {"id": "x"},
+            "model": {"path": "x"},
+            "policy": {"max_length": longest + 1},
+            "overlong_margin": 2,
+        }
+    )
+    table = TurnTable.of([short, cut, long])
+    shaped = subject.shape(table, [short, cut, long])
+    near = max(len(sequence) for sequence in short.sequences()) - (longest - 1)
+    expected = [-min(max(near / 2, 0.0), 1.0), -1.0, -0.5]
+    assert (shaped.outcome_N - table.outcome_N).tolist() == pytest.approx(expected)
