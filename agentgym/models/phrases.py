@@ -35,18 +35,21 @@ def fixed_phrases(
         for text, count in texts.items():
             joined[_join(text, pairs)] += count
         texts = joined
+    return {piece: count for piece, count in word_counts(texts).items() if piece not in words}
+
+
+def word_counts(texts: Mapping[Words, int]) -> Counter[str]:
+    """Return how often each word occurs in texts that occur so often."""
     counts = Counter[str]()
-    for text, count in texts.items():
-        for piece in text:
-            counts[piece] += count
-    return {piece: count for piece, count in counts.items() if piece not in words}
+    for words, count in texts.items():
+        for word in words:
+            counts[word] += count
+    return counts
 
 
 def _fixed_pairs(texts: Mapping[Words, int], least: int, sure: float) -> set[tuple[str, str]]:
-    single, double = Counter[str](), Counter[tuple[str, str]]()
+    single, double = word_counts(texts), Counter[tuple[str, str]]()
     for words, count in texts.items():
-        for word in words:
-            single[word] += count
         for pair in pairwise(words):
             double[pair] += count
     return {

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from agentgym.errors import UsageError
-from agentgym.models.phrases import fixed_phrases
+from agentgym.models.phrases import fixed_phrases, word_counts
 
 SYSTEM, USER, ASSISTANT, END, PAD = "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|pad|>"
 
@@ -140,10 +140,7 @@ def tiny_tokenizer(
     """
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)
     corpus = Counter(tuple(w for w, _ in split.pre_tokenize_str(text)) for text in texts)
-    counts = Counter(fixed_phrases(corpus))
-    for words, times in corpus.items():
-        for word in words:
-            counts[word] += times
+    counts = word_counts(corpus) + Counter(fixed_phrases(corpus))
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     control = [PAD, SYSTEM, USER, ASSISTANT, END]
     room = vocab - len(alphabet) - len(control)

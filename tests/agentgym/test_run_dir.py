@@ -84,6 +84,7 @@ def test_a_key_that_is_new_since_then_has_its_default(tmp_path):
     run = RunDir.create(tmp_path, command="eval", config=Settings())
     run.config_file.write_text("steps: 10\noptimizer: {lr: 1.0e-6}\n")
     RunDir.resume(tmp_path, command="eval", config=Settings())
+    assert load(Settings, [run.config_file]) == Settings()
 
 
 def test_a_run_that_was_killed_while_it_was_made_can_be_resumed(tmp_path):
