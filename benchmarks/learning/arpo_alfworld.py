@@ -10,7 +10,8 @@ commands that do nothing, which gives groups that fail a signal even without rep
     python benchmarks/learning/arpo_alfworld.py [--seeds 3] [--tasks N] [--out FOLDER]
 
 One thread per run, `--workers` runs at a time. Prints a line per seed and algorithm, then mean and
-standard deviation over the seeds, and writes them to FOLDER/result.json.
+standard deviation over the seeds. FOLDER/result.json holds what is finished at any time: a run that
+fails costs its own row, and the exit status.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -95,7 +96,10 @@ def reinforce(folder: str, start: ColdStart, algorithm: str, overrides: Sequence
         cold=start.success,
         trained=trained.mean,
         stderr=trained.stderr,
-        rollouts=statistics.mean(step["rollout/success"] for step in steps[-LAST:]),
+        rollouts=statistics.mean(
+            # A step whose episodes all failed has no success to report.
+            [step["rollout/success"] for step in steps[-LAST:] if "rollout/success" in step]
+        ),
         rescued=int(sum(step["replay/rescued_groups"] for step in steps)),
         failed=int(sum(step["replay/failed_groups"] for step in steps)),
         seconds=seconds,
@@ -125,7 +129,15 @@ def main() -> None:
             for start in starts
             for algorithm in ALGORITHMS
         ]
-        rows = [_told(run.result()) for run in runs]
+        rows = list[Row]()
+        for run in as_completed(runs):
+            if run.exception() is None:
+                rows.append(_told(run.result()))
+                _write(arguments.out, starts, rows)
+            else:
+                print(f"a run failed: {run.exception()!r}", file=sys.stderr, flush=True)
+    if len(rows) < len(runs):
+        sys.exit(f"{len(runs) - len(rows)} of {len(runs)} runs failed; no means over the seeds")
     summary = summarise(starts, rows)
     print(
         f"\n{'':12}{'success':>16}{'gain over cold start':>24}   (mean ± sd of {len(seeds)} seeds)"
@@ -134,14 +146,7 @@ def main() -> None:
     for name in ALGORITHMS:
         print(f"{name:12}{_shown(summary[name]['success']):>16}{_shown(summary[name]['gain']):>24}")
     print(f"{'arpo - grpo':12}{_shown(summary['difference']):>16}")
-    result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "command": " ".join(sys.argv),
-        "rows": [asdict(row) for row in rows],
-        "summary": summary,
-    }
-    (arguments.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    _write(arguments.out, starts, rows, summary)
 
 
 def summarise(starts: Sequence[ColdStart], rows: Sequence[Row]) -> dict[str, Any]:
@@ -153,8 +158,8 @@ def summarise(starts: Sequence[ColdStart], rows: Sequence[Row]) -> dict[str, Any
             "success": _spread([row.trained for row in found]),
             "gain": _spread([row.gain for row in found]),
         }
-    pairs = zip(mine["arpo"], mine["grpo"], strict=True)
-    summary["difference"] = _spread([arpo.trained - grpo.trained for arpo, grpo in pairs])
+    other = {row.seed: row.trained for row in mine["grpo"]}
+    summary["difference"] = _spread([row.trained - other[row.seed] for row in mine["arpo"]])
     return summary
 
 
@@ -176,6 +181,23 @@ def _told(row: Row) -> Row:
         flush=True,
     )
     return row
+
+
+def _write(
+    folder: Path,
+    starts: Sequence[ColdStart],
+    rows: Sequence[Row],
+    summary: dict[str, Any] | None = None,
+) -> None:
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "command": " ".join(sys.argv),
+        "cold": [asdict(start) for start in starts],
+        "rows": [asdict(row) for row in rows],
+        "summary": summary,
+    }
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 def _spread(values: list[float]) -> tuple[float, float]:
