@@ -173,8 +173,15 @@ def tokenized(
                 arrays={},
             )
         )
-    final = conversation.peek(trajectory.final_observation).new_ids if turns else no_ids()
-    return replace(trajectory, turns=turns, final_ids=final)
+    if not turns:
+        return replace(trajectory, turns=turns, final_ids=no_ids(), final_starts_sequence=False)
+    final = conversation.peek(trajectory.final_observation)
+    return replace(
+        trajectory,
+        turns=turns,
+        final_ids=final.new_ids,
+        final_starts_sequence=final.starts_sequence,
+    )
 
 
 def count_drift(trajectory: Trajectory, template: ChatTemplate) -> int:

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from agentgym._deadlines import TaskLimit
-from agentgym.conversation import Conversation
+from agentgym.conversation import Conversation, Prompt
 from agentgym.env import Image
 from agentgym.episode_spec import EpisodeSpec
 from agentgym.errors import PolicyError, TimeLimitError, UsageError
@@ -101,7 +101,7 @@ class Episode:
             prompt = conversation.observe(text)
             if prompt.ids is not None and len(prompt.ids) >= self._room:
                 self._finish(StopReason.TOKEN_LIMIT, text, info)
-                trajectory.final_ids = prompt.new_ids
+                self._leave(prompt)
                 break
             asked = time.perf_counter()
             request = Request(
@@ -125,8 +125,13 @@ class Episode:
             if reason is not None:
                 self._finish(reason, text, info)
                 if reason.truncates and self._policy.template is not None:
-                    trajectory.final_ids = conversation.peek(text).new_ids
+                    self._leave(conversation.peek(text))
                 break
+
+    def _leave(self, prompt: Prompt) -> None:
+        """Record the prompt that would have come next, which a value is bootstrapped from."""
+        self.trajectory.final_ids = prompt.new_ids
+        self.trajectory.final_starts_sequence = prompt.starts_sequence
 
     async def _reset(self) -> Reset:
         spec, trajectory = self._spec, self.trajectory

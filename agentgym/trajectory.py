@@ -124,6 +124,8 @@ class Trajectory:
         final_observation: What the last step showed; no policy answered it.
         final_ids: The ids that would have come next in the prompt, for bootstrapping a value when a
             limit cut the episode short; empty where there are none.
+        final_starts_sequence: Whether they are a whole prompt, as a turn's `prompt_ids` are where
+            it starts a sequence.
         metrics: The environment's figures at the end.
         error: What failed, for `env_error`, `infra_error` and `policy_error`.
         attempts: How often the episode was started; more than 1 after retries.
@@ -146,6 +148,7 @@ class Trajectory:
     tools: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     final_observation: str = ""
     final_ids: Ids = field(default_factory=no_ids)
+    final_starts_sequence: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     error: str | None = None
     attempts: int = 1

@@ -163,19 +163,16 @@ def _turn_starts(part: TokenBatch) -> TokenBatch:
 
 
 def _with_final(trajectory: Trajectory) -> TokenSequence:
-    """Return the last sequence with the next prompt, and one token more to hang its value on."""
-    last = trajectory.sequences()[-1]
-    ids = np.concatenate([last.ids, trajectory.final_ids, trajectory.final_ids[-1:]])
-    added = len(ids) - len(last)
+    """Return the context of the state after the last turn, and one token to hang its value on."""
+    final = trajectory.final_ids
+    if trajectory.final_starts_sequence:
+        context = final
+    else:
+        context = np.concatenate([trajectory.sequences()[-1].ids, final])
+    ids = np.append(context, final[-1])
     mask = np.zeros(len(ids), np.bool_)
     mask[-1] = True
-    turns = np.full(len(ids), -1, np.int32)
+    nothing = np.full(len(ids), -1, np.int32)
+    turns = nothing.copy()
     turns[-1] = len(trajectory.turns)
-    return replace(
-        last,
-        ids=ids,
-        mask=mask,
-        logprobs=np.zeros(len(ids), np.float32),
-        turns=turns,
-        versions=np.concatenate([last.versions, np.full(added, -1, np.int32)]),
-    )
+    return TokenSequence(ids, mask, np.zeros(len(ids), np.float32), turns, nothing)

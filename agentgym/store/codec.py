@@ -57,6 +57,7 @@ _FIELDS = (
     "instructions",
     "tools",
     "final_observation",
+    "final_starts_sequence",
     "error",
     "attempts",
     "started",

@@ -388,6 +388,10 @@ def test_an_experts_episode_gets_the_learners_ids(name: str):
         "take mug",
     ]
     assert "Done." in template.decode(learner.final_ids)
+    # The prompt that would have come next holds everything once, whichever way it is kept.
+    before = [] if learner.final_starts_sequence else [learner.sequences()[-1].ids]
+    following = template.decode(np.concatenate([*before, learner.final_ids]), special=True)
+    assert following.count("Find the mug.") == following.count("take mug") == 1
     assert count_drift(learner, template) == 0
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from agentgym.stop_reason import StopReason
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.critics import ActorCriticLearner, CriticConfig
 from agentgym.trainers.learner import Learner, UpdateConfig
@@ -22,7 +24,7 @@ from agentgym.trainers.models import (
     with_adapters,
 )
 from agentgym.trainers.optimizer import OptimizerConfig
-from tests.support.training_cases import mixed_trajectories, tiny_model
+from tests.support.training_cases import mixed_trajectories, tiny_model, trajectory
 
 
 def learner(optimizer: OptimizerConfig | None = None, **update: Any) -> Learner:
@@ -198,6 +200,28 @@ def test_a_critics_warm_up_moves_the_value_head_alone(optimizer: str) -> None:
     assert not torch.equal(subject.value_head.linear.weight, head)
     subject.update(given, PolicyLossConfig())
     assert not torch.equal(policy(), before)
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_cut_trajectory_is_worth_what_its_next_prompt_is(starts: bool) -> None:
+    subject = ActorCriticLearner(
+        LoadedModel(tiny_model(), None, torch.device("cpu")),
+        OptimizerConfig(),
+        UpdateConfig(),
+        critic=CriticConfig(),
+    )
+    nn.init.normal_(subject.value_head.linear.weight)
+    cut = trajectory([0.0, 0.0], stop=StopReason.TURN_LIMIT)
+    context = cut.sequences()[-1].ids
+    added = np.array([5, 6, 7], np.int32)
+    following = np.concatenate([context, added])
+    # A template that isn't append-only writes the whole prompt again.
+    cut.final_ids, cut.final_starts_sequence = (following if starts else added), starts
+    given = TokenBatch.of([cut])
+    value = float(subject.values(given, [cut]).final_values_N)
+    ids_1T = torch.from_numpy(following).long()[None]
+    hidden = subject.model.get_submodule("model")(ids_1T).last_hidden_state
+    assert value == pytest.approx(float(subject.value_head(hidden)[0, -1].detach()), abs=1e-5)
 
 
 def test_adapters_follow_the_seed_and_leave_the_callers_generator_alone() -> None:
