@@ -118,9 +118,9 @@ class ActorCriticLearner(Learner):
         if not warming:
             total = total + policy.loss
         sums = {
-            "critic/error": values.error,
-            "critic/squared_error": values.squared_error,
-            "critic/clip_fraction": values.clipped,
+            "critic/error": (values.error, values.tokens),
+            "critic/squared_error": (values.squared_error, values.tokens),
+            "critic/clip_fraction": (values.clipped, values.tokens),
         }
         return MicroLoss(total, policy.metrics, sums)
 

@@ -10,8 +10,6 @@ L is the most tokens that a trajectory may sample (`loss.max_length`); where it 
 No deviations but those of `grpo.py`.
 """
 
-from pydantic import model_validator
-
 from agentgym.trainers.advantages import AdvantageConfig
 from agentgym.trainers.losses import PolicyLossConfig
 from agentgym.trainers.policy_gradient import PolicyGradientConfig, PolicyGradientTrainer
@@ -23,13 +21,6 @@ class DrGRPOConfig(PolicyGradientConfig):
 
     loss: PolicyLossConfig = ALGORITHMS["dr_grpo"].loss
     advantage: AdvantageConfig = ALGORITHMS["dr_grpo"].advantage or AdvantageConfig()
-
-    @model_validator(mode="after")
-    def _constant(self) -> "DrGRPOConfig":
-        if self.loss.max_length is None:
-            loss = self.loss.model_copy(update={"max_length": self.policy.max_length})
-            object.__setattr__(self, "loss", loss)  # frozen for everyone else
-        return self
 
 
 class DrGRPO(PolicyGradientTrainer):

@@ -1,7 +1,7 @@
 """Filtered behaviour cloning: imitate the best of what the policy itself did.
 
-    keep the top 10% of all trajectories so far by return;  loss = -sum_t log pi(a_t | s_t) over
-    them
+    keep the top 10% of all trajectories so far by return, penalties included
+    loss = -sum_t log pi(a_t | s_t) over them
 
 The baseline of ArCHer (arXiv 2402.19446, appendix) and DigiRL (arXiv 2406.11896); with
 `threshold=1` and a 0/1 reward it is rejection-sampling fine-tuning. Where nothing passes the filter
@@ -15,27 +15,34 @@ the step changes nothing.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.run_dir import RunDir
+from agentgym.trainers.advantages import AdvantageConfig
+from agentgym.trainers.batch import TurnTable
 from agentgym.trainers.loop import TrainConfig
-from agentgym.trainers.losses import PolicyLossConfig
 from agentgym.trainers.policy_gradient import PolicyGradientConfig, PolicyGradientTrainer
-from agentgym.trainers.sft import IMITATION, imitate
+from agentgym.trainers.sft import IMITATION, ImitationLoss, imitate
 from agentgym.trajectory import Trajectory
 
 
 class FilteredBCConfig(PolicyGradientConfig):
     """Settings of filtered behaviour cloning."""
 
-    loss: PolicyLossConfig = IMITATION
+    loss: ImitationLoss = IMITATION
     top: float = Field(0.1, gt=0, le=1, description="fraction of trajectories that is imitated")
     threshold: float | None = Field(None, description="and only those that earned at least this")
     memory: int = Field(10000, ge=1, description="trajectories that compete, the newest first")
     batch_size: int = Field(64, ge=1, description="most imitated trajectories per step")
+
+    @model_validator(mode="after")
+    def _weighs_nothing(self) -> Self:
+        if self.advantage != AdvantageConfig():
+            raise ValueError("advantage.… does nothing in filtered BC, which imitates the best")
+        return self
 
 
 class FilteredBC(PolicyGradientTrainer):
@@ -47,19 +54,20 @@ class FilteredBC(PolicyGradientTrainer):
 
     def __init__(self, config: FilteredBCConfig, run: RunDir) -> None:
         super().__init__(config, run)
-        self.memory: deque[Trajectory] = deque(maxlen=config.memory)
+        self.memory: deque[tuple[Trajectory, float]] = deque(maxlen=config.memory)
 
     def choose(self, fresh: list[Trajectory]) -> tuple[list[Trajectory], dict[str, float]]:
         """Return a sample of the best trajectories so far."""
         config = self.config
-        self.memory.extend(t for t in fresh if t.trainable)
+        earned = self.shape(TurnTable.of(fresh), fresh).outcome_N.tolist()
+        self.memory.extend(pair for pair in zip(fresh, earned, strict=True) if pair[0].trainable)
         if not self.memory:
             return [], {}
-        returns = np.array([t.reward for t in self.memory])
+        returns = np.array([earned for _, earned in self.memory])
         bar = np.quantile(returns, 1 - config.top)
         if config.threshold is not None:
             bar = max(bar, config.threshold)
-        passing = [t for t, value in zip(self.memory, returns, strict=True) if value >= bar]
+        passing = [trajectory for trajectory, earned in self.memory if earned >= bar]
         rng = np.random.default_rng([config.seed, self.steps_done])
         picks = rng.permutation(len(passing))[: config.batch_size]
         metrics = {"filter/bar": float(bar), "filter/passing": float(len(passing))}
@@ -68,7 +76,7 @@ class FilteredBC(PolicyGradientTrainer):
     def learn(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Imitate the chosen trajectories; none chosen, nothing changed."""
         if not trajectories:
-            return {"optim/skipped_batches": 1.0}
+            return self.skip()
         return {"optim/skipped_batches": 0.0} | imitate(
             self.learner, trajectories, self.config.loss
         )

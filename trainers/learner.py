@@ -22,7 +22,7 @@ from agentgym.trainers.aggregation import LossCounts, token_weights
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.forward import ForwardPass, batch_logprobs
 from agentgym.trainers.loss_metrics import LossMetrics
-from agentgym.trainers.losses import PolicyLossConfig, policy_loss
+from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor, policy_loss
 from agentgym.trainers.models import LoadedModel, Reference
 from agentgym.trainers.muon import hidden_matrices
 from agentgym.trainers.optimizer import Optimizer, OptimizerConfig
@@ -46,12 +46,12 @@ class MicroLoss:
     Attributes:
         loss: Scalar with a gradient: the micro-batch's share of the optimiser step's loss.
         metrics: What the policy loss did, as sums.
-        sums: Further figures, detached, to be divided by the number of sampled tokens.
+        sums: Further figures: detached sums, each with the number of things summed.
     """
 
     loss: Tensor
     metrics: LossMetrics
-    sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    sums: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict[str, tuple[Tensor, Tensor]])
 
 
 class Learner:
@@ -86,7 +86,7 @@ class Learner:
         self._optimizer_config = optimizer
         self._total = max(total_updates, 1)
         self._seed = seed
-        self.updates = 0
+        self.updates = self.skipped = 0
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         if extra is not None:
             self.parameters += list(extra.parameters())
@@ -135,7 +135,13 @@ class Learner:
                 skipped += not np.isfinite(norm)
                 steps += 1
         self.updates += 1
-        return _summary(done, steps) | {
+        told = _summary(done, steps)
+        # What was not measured is left out: a 0 would say that there was no drift.
+        if loss.ratio_anchor is RatioAnchor.MU:
+            told = {name: v for name, v in told.items() if not name.startswith("drift/")}
+        if not self.wants_entropy(loss):
+            del told["loss/entropy"]
+        return told | {
             "optim/grad_norm": float(np.mean(norms)) if norms else float("nan"),
             "optim/skipped_steps": float(skipped),
             "optim/lr": lr,
@@ -148,7 +154,11 @@ class Learner:
 
     def lr(self) -> float:
         """Return the learning rate of the next update."""
-        return self._optimizer_config.lr_at(self.updates, self._total)
+        return self._optimizer_config.lr_at(self.updates + self.skipped, self._total)
+
+    def skip(self) -> None:
+        """Count an update that there was nothing to learn for: the schedule ends with the run."""
+        self.skipped += 1
 
     def micro_batches(self, batch: TokenBatch) -> list[list[int]]:
         """Return the rows of each micro-batch; a trajectory's rows stay together."""
@@ -159,17 +169,18 @@ class Learner:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the optimiser's state, the extra modules' and the update count."""
+        """Return the optimiser's state, the extra modules' and the counts of updates."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "extra": None if self.extra is None else self.extra.state_dict(),
             "updates": self.updates,
+            "skipped": self.skipped,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
         self.optimizer.load_state_dict(state["optimizer"])
-        self.updates = state["updates"]
+        self.updates, self.skipped = state["updates"], state["skipped"]
         if self.extra is not None:
             self.extra.load_state_dict(state["extra"])
 
@@ -234,9 +245,9 @@ def _summary(done: Sequence[MicroLoss], steps: int) -> dict[str, float]:
     for micro in done[1:]:
         total = total + micro.metrics
     summary = total.summary()
-    for name in ("loss/policy", "loss/kl", "loss/entropy"):
+    for name in ("loss/policy", "loss/kl"):
         summary[name] /= steps  # these are sums of one optimiser step, and there were several
-    tokens = max(float(total.tokens), 1.0)
     for name in done[0].sums:
-        summary[name] = float(sum(float(micro.sums[name]) for micro in done)) / tokens
+        added = sum(float(micro.sums[name][0]) for micro in done)
+        summary[name] = added / max(sum(float(micro.sums[name][1]) for micro in done), 1.0)
     return summary

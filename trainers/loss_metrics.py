@@ -23,7 +23,7 @@ class LossMetrics:
     kl: Tensor
     """The divergence from the reference, weighted as the loss is."""
     entropy: Tensor
-    """The entropy, weighted as the loss is."""
+    """Of the distributions that the tokens were drawn from, in nats; 0 if it was not computed."""
     clipped: Tensor
     """Tokens whose gradient the clip removed (whose weight it changed, in CISPO)."""
     dual_clipped: Tensor
@@ -54,7 +54,7 @@ class LossMetrics:
         return {
             "loss/policy": float(self.policy),
             "loss/kl": float(self.kl),
-            "loss/entropy": float(self.entropy),
+            "loss/entropy": float(self.entropy) / tokens,
             "loss/clip_fraction": float(self.clipped) / tokens,
             "loss/dual_clip_fraction": float(self.dual_clipped) / tokens,
             "loss/approx_kl": float(self.approx_kl) / tokens,

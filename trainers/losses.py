@@ -157,7 +157,7 @@ def policy_loss(
     correction_BT = correction_weights(rho_BT, config.correction)
     policy = (-weights_BT * correction_BT * surrogate_BT).sum()
 
-    kl = entropy = torch.zeros_like(policy)
+    kl = entropy_sum = torch.zeros_like(policy)
     loss = policy
     if config.kl_coef > 0:
         ref_BT = batch.need("logprobs_ref_BT").masked_fill(~mask_BT, 0.0)
@@ -172,8 +172,8 @@ def policy_loss(
                 "entropy_coef is not 0, and no entropy_BT was given; compute it as well."
             )
         entropy_BT = entropy_BT.masked_fill(~mask_BT, 0.0)
-        entropy = (weights_BT * entropy_BT).sum()
-        loss = loss - config.entropy_coef * entropy
+        loss = loss - config.entropy_coef * (weights_BT * entropy_BT).sum()
+        entropy_sum = entropy_BT.detach().sum()
 
     with torch.no_grad():
         moved_BT = log_ratio(logprobs_BT, old_BT, mask_BT)
@@ -185,7 +185,7 @@ def policy_loss(
             tokens=mask_BT.sum(),
             policy=policy.detach(),
             kl=kl.detach(),
-            entropy=entropy.detach(),
+            entropy=entropy_sum,
             clipped=(clipped_BT & mask_BT).sum(),
             dual_clipped=(dual_BT & mask_BT).sum(),
             ratio=ratio_BT[mask_BT].sum(),

@@ -10,10 +10,10 @@ token's advantage is).
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym import registry
 from agentgym.config import Config
@@ -25,7 +25,7 @@ from agentgym.run_dir import RunDir
 from agentgym.seeding import stable_seed
 from agentgym.store import StoreWriter
 from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, turn_advantages
-from agentgym.trainers.aggregation import LossCounts
+from agentgym.trainers.aggregation import Aggregation, LossCounts
 from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
@@ -81,6 +81,14 @@ class PolicyGradientConfig(TrainConfig):
     policy: PolicyConfig = PolicyConfig()
     loss: PolicyLossConfig = PolicyLossConfig()
     advantage: AdvantageConfig = AdvantageConfig()
+
+    @model_validator(mode="after")
+    def _constant(self) -> Self:
+        """Let the constant of `seq_sum_const` be the longest episode where none is given."""
+        if self.loss.aggregation is Aggregation.SEQ_SUM_CONST and self.loss.max_length is None:
+            loss = self.loss.model_copy(update={"max_length": self.policy.max_length})
+            object.__setattr__(self, "loss", loss)  # frozen for everyone else
+        return self
 
 
 class PolicyGradientTrainer(Trainer):
@@ -174,7 +182,7 @@ class PolicyGradientTrainer(Trainer):
     def learn(self, trajectories: Sequence[Trajectory]) -> dict[str, float]:
         """Update the policy from these trajectories; a batch without signal changes nothing."""
         if not any(t.trainable for t in trajectories):
-            return {"optim/skipped_batches": 1.0}
+            return self.skip()
         table = self.shape(TurnTable.of(trajectories), trajectories)
         batch = TokenBatch.of(trajectories)
         loss = self.config.loss
@@ -186,11 +194,16 @@ class PolicyGradientTrainer(Trainer):
         batch = self.weigh(table, batch, trajectories)
         if self.skips_idle_rows and not bool(batch.need("advantages_BT").any()):
             # Adam would move on its momentum even where every gradient is 0.
-            return {"optim/skipped_batches": 1.0}
+            return self.skip()
         counts = LossCounts.of(batch)
         if self.skips_idle_rows:
             batch = batch.select(busy_rows(batch))
         return {"optim/skipped_batches": 0.0} | self.learner.update(batch, loss, counts=counts)
+
+    def skip(self) -> dict[str, float]:
+        """Count a batch without signal, and return what is logged of it."""
+        self.learner.skip()
+        return {"optim/skipped_batches": 1.0}
 
     @property
     def skips_idle_rows(self) -> bool:

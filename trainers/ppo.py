@@ -19,11 +19,12 @@ bootstraps from the value of the state it was left in.
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.config import Config
-from agentgym.trainers.advantages import spread_over_tokens, whiten
+from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, whiten
 from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.critics import ActorCriticLearner, CriticConfig
 from agentgym.trainers.gae import bilevel_gae, token_gae, turn_gae
@@ -59,6 +60,12 @@ class PPOConfig(PolicyGradientConfig):
     loss: PolicyLossConfig = ALGORITHMS["ppo"].loss
     gae: GAEConfig = GAEConfig()
     critic: CriticConfig = CriticConfig()
+
+    @model_validator(mode="after")
+    def _has_a_critic(self) -> Self:
+        if self.advantage != AdvantageConfig():
+            raise ValueError("advantage.… does nothing in PPO, whose critic judges; set gae.…")
+        return self
 
 
 class PPO(PolicyGradientTrainer):

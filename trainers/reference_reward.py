@@ -5,10 +5,12 @@ is taken. As a reward it needs no gradient; the loss's own `kl_coef` stays 0.
 """
 
 from collections.abc import Sequence
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agentgym.trainers.batch import TokenBatch, TurnTable
+from agentgym.trainers.losses import RatioAnchor
 from agentgym.trainers.models import Reference
 from agentgym.trainers.penalties import kl_penalty
 from agentgym.trainers.policy_gradient import PolicyGradientConfig, PolicyGradientTrainer
@@ -20,6 +22,15 @@ class ReferenceRewardConfig(PolicyGradientConfig):
     """Adds the penalty's coefficient."""
 
     kl_reward_coef: float = Field(0.0, ge=0, description="divergence penalty inside the reward")
+
+    @model_validator(mode="after")
+    def _has_old(self) -> Self:
+        if self.kl_reward_coef > 0 and self.loss.ratio_anchor is RatioAnchor.MU:
+            raise ValueError(
+                "kl_reward_coef is taken against the policy before the update, which "
+                "loss.ratio_anchor 'mu' does not compute; set loss.ratio_anchor to 'old'"
+            )
+        return self
 
 
 class ReferenceRewardTrainer(PolicyGradientTrainer):

@@ -11,10 +11,10 @@ chat template by
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from agentgym.chat_template import ChatTemplate
@@ -44,6 +44,24 @@ IMITATION = PolicyLossConfig(
 """Maximum likelihood as a policy loss: advantages are 1."""
 
 
+def _imitable(loss: PolicyLossConfig) -> PolicyLossConfig:
+    """Refuse what imitation has no use for, and would pass over in silence."""
+    if loss.ratio_level is not RatioLevel.NONE or loss.correction.level is not CorrectionLevel.NONE:
+        raise ValueError(
+            "ratio_level and correction.level must be 'none': nothing here was sampled by the "
+            "model that learns"
+        )
+    if loss.kl_coef > 0:
+        raise ValueError("kl_coef must be 0: imitation has no reference policy")
+    if loss.aggregation is Aggregation.SEQ_SUM_CONST and loss.max_length is None:
+        raise ValueError("seq_sum_const divides by max_length; set it")
+    return loss
+
+
+ImitationLoss = Annotated[PolicyLossConfig, AfterValidator(_imitable)]
+"""A policy loss whose settings make sense for imitation."""
+
+
 class DemonstrationsConfig(Config):
     """Where demonstrations come from."""
 
@@ -70,7 +88,7 @@ class SFTConfig(TrainConfig):
     )
     demonstrations: DemonstrationsConfig = DemonstrationsConfig()
     rollout: RolloutConfig = RolloutConfig()
-    loss: PolicyLossConfig = IMITATION
+    loss: ImitationLoss = IMITATION
 
 
 class SFT(Trainer):

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from agentgym.stop_reason import StopReason
+from agentgym.trainers.aggregation import Aggregation, LossCounts
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.critics import ActorCriticLearner, CriticConfig
 from agentgym.trainers.learner import Learner, UpdateConfig
-from agentgym.trainers.losses import PolicyLossConfig
+from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
 from agentgym.trainers.models import (
     LoadedModel,
     LoraConfig,
@@ -24,6 +25,7 @@ from agentgym.trainers.models import (
     with_adapters,
 )
 from agentgym.trainers.optimizer import OptimizerConfig
+from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel
 from tests.support.training_cases import mixed_trajectories, tiny_model, trajectory
 
 
@@ -107,6 +109,62 @@ def test_the_learning_rate_warms_up_and_then_follows_its_schedule(
         rates.append(subject.lr())
     end = 1.0 if schedule == "constant" else 0.0
     assert rates == pytest.approx([0.5, 1.0, 1.0, half_way, end])
+
+
+def test_a_skipped_update_counts_for_the_schedule() -> None:
+    subject = learner(OptimizerConfig(lr=1.0, schedule="linear"))  # ten updates in all
+    subject.update(batch(), PolicyLossConfig())
+    subject.skip()
+    assert subject.lr() == pytest.approx(0.8)
+    restored = learner(OptimizerConfig(lr=1.0, schedule="linear"))
+    restored.load_state_dict(copy.deepcopy(subject.state_dict()))
+    assert restored.lr() == pytest.approx(0.8)
+
+
+def test_the_entropy_is_a_mean_over_tokens_whatever_the_loss_averages_over() -> None:
+    given = batch()
+    few = given.select([0, 1])
+    whole = LossCounts.of(given)  # as where rows without advantage are left out
+    figures = [
+        learner().update(few, PolicyLossConfig(aggregation=mode), counts=c)
+        for mode, c in [
+            (Aggregation.TOKEN_MEAN, None),
+            (Aggregation.TOKEN_MEAN, whole),
+            (Aggregation.SEQ_MEAN_TOKEN_SUM, None),
+        ]
+    ]
+    subject = learner()
+    forward = subject.forward(few, entropy=True)
+    assert forward.tokens.entropy_BT is not None
+    expected = float(forward.tokens.entropy_BT[few.mask_BT].mean().detach())
+    assert [f["loss/entropy"] for f in figures] == pytest.approx([expected] * 3)
+
+
+def test_what_is_not_measured_is_not_logged() -> None:
+    mu = PolicyLossConfig(
+        ratio_anchor=RatioAnchor.MU, correction=CorrectionConfig(level=CorrectionLevel.NONE)
+    )
+    told = learner(log_entropy=False).update(batch(), mu)
+    assert not [name for name in told if name.startswith("drift/")]
+    assert "loss/entropy" not in told
+    told = learner().update(batch(), PolicyLossConfig())
+    assert {"drift/kl", "loss/entropy"} <= set(told)
+
+
+def test_a_turn_level_critics_figures_are_means_over_turns() -> None:
+    subject = ActorCriticLearner(
+        LoadedModel(tiny_model(), None, torch.device("cpu")),
+        OptimizerConfig(),
+        UpdateConfig(),
+        critic=CriticConfig(clip=None),
+        per_turn=True,
+    )
+    given = batch()
+    # The value head starts at 0 everywhere, and every return is 2.
+    given = replace(given, returns_BT=torch.full(given.shape, 2.0))
+    told = subject.update(given, PolicyLossConfig())
+    assert told["critic/error"] == pytest.approx(-2.0)
+    assert told["critic/squared_error"] == pytest.approx(4.0)
 
 
 def half_learner(dtype: torch.dtype = torch.bfloat16) -> Learner:

@@ -163,3 +163,17 @@ def test_the_filter_keeps_the_tasks_that_are_sometimes_solved(model: Path, tmp_p
     trainer = arpo(model, tmp_path / "run", *given)
     with pytest.raises(Exception, match="None of 6 tasks is solved"):
         trainer.train()
+
+
+@pytest.mark.integration
+def test_filtered_cloning_ranks_by_what_is_left_after_penalties(
+    model: Path, tmp_path: Path, group: list[Trajectory]
+) -> None:
+    clean, wrong = paid(group[0], 1.0), paid(group[1], 1.0)
+    clean.turns = [replace(turn, action_error=None) for turn in clean.turns]
+    wrong.turns[0].action_error = "No such command."
+    given = ["format_penalty=0.5", "top=0.5"]
+    trainer = make_trainer("filtered_bc", model, tmp_path / "run", ON_POLICY, *given)
+    chosen, metrics = trainer.choose([wrong, clean])
+    assert [t.id for t in chosen] == [clean.id]
+    assert metrics["filter/passing"] == 1
