@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from typing import Any, cast
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.envs.registration import registry as gymnasium_registry
 
 from agentgym.env import AgentEnv
@@ -23,6 +24,8 @@ from agentgym.errors import MissingDependencyError, UnknownNameError, UsageError
 
 ENV_GROUP = "agentgym.envs"
 _ID = re.compile(r"[\w.:-]+/[\w.:-]+-v\d+")
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _ours: set[str] = set()
 
 
@@ -105,8 +108,8 @@ def make(
         **kwargs: The environment's options; its docs page lists them.
 
     Raises:
-        UnknownNameError: If there is no such environment.
-        UsageError: If it does not take these options.
+        UnknownNameError: If there is no such environment, or it has no such option.
+        UsageError: If an option's value does not suit it.
         MissingDependencyError: If it needs an extra that isn't installed.
     """
     env_spec(env_id)
@@ -114,12 +117,31 @@ def make(
         with _missing_extras_named():
             env: gymnasium.Env[Any, Any] = gymnasium.make(env_id, **kwargs)
     except TypeError as fault:
-        if "unexpected keyword argument" in str(fault):
-            raise UsageError(f"{env_id}: {fault}".replace("__init__() ", "")) from fault
-        raise
+        found = _UNEXPECTED.search(str(fault))
+        # An argument that nobody gave, or that the class does take, is a bug inside of it.
+        if found is None or found[1] not in kwargs or found[1] in (known := _options(env_id)):
+            raise
+        raise UnknownNameError(f"option of {env_id}", found[1], known) from fault
     for wrapper in wrappers:
         env = wrapper(env)
     return cast("AgentEnv", env)
+
+
+def _options(env_id: str) -> set[str]:
+    """Return what an environment's class takes, and the bases that it passes the rest on to."""
+    made_by: Any = gymnasium_registry[env_id].entry_point
+    if isinstance(made_by, str):
+        made_by = load_env_creator(made_by)
+    makers: list[Any] = [made_by]
+    if isinstance(made_by, type):
+        makers = [vars(base)["__init__"] for base in made_by.__mro__ if "__init__" in vars(base)]
+    names: set[str] = set()
+    for maker in makers:
+        parameters = signature(maker).parameters.values()
+        names |= {one.name for one in parameters if one.kind in _BY_NAME}
+        if not any(one.kind is Parameter.VAR_KEYWORD for one in parameters):
+            break
+    return names - {"self"}
 
 
 class Catalogue:

@@ -97,7 +97,7 @@ def test_an_environment_that_hangs_fails_its_rule_and_not_the_check(
 def test_options_that_are_refused_fail_with_their_reason() -> None:
     result = check_rule("spaces", toy_envs.COUNTER, colour="red")
     assert not result.passed
-    assert "UsageError: toy/Counter-v0:" in result.detail
+    assert "There is no option of toy/Counter-v0 'colour'" in result.detail
 
 
 def test_unknown_ids_and_rules_are_the_callers_mistake() -> None:

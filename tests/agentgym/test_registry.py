@@ -44,8 +44,41 @@ def test_an_id_is_taken_once() -> None:
 def test_unknown_ids_and_options_are_named() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'toy/Counter-v0'"):
         agentgym.make("toy/Countr-v0")
-    with pytest.raises(UsageError, match=r"toy/Counter-v0: .*'colour'"):
+    with pytest.raises(UnknownNameError) as fault:
         agentgym.make(toy_envs.COUNTER, colour="red")
+    assert str(fault.value) == (
+        "There is no option of toy/Counter-v0 'colour'; known: action_format, expert, image_shape, "
+        "instructions, max_turns, render_mode, visual."
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "near"), [("visul", "visual"), ("max_turn", "max_turns"), ("experts", "expert")]
+)
+def test_the_nearest_option_is_named_wherever_it_is_declared(option: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"'{option}'; did you mean '{near}'"):
+        agentgym.make(toy_envs.COUNTER, **{option: True})
+
+
+class Careless(toy_envs.Counter):
+    def __init__(self, *, loud: bool = False) -> None:
+        super().__init__(loud=loud)
+
+
+def careless(loud: bool = False) -> toy_envs.Counter:
+    return toy_envs.Counter(volume=loud)
+
+
+@pytest.mark.parametrize("made_by", [Careless, careless])
+def test_an_environments_own_bug_is_not_the_callers(made_by: Any) -> None:
+    gymnasium.register("acme/Careless-v0", made_by)
+    try:
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            agentgym.make("acme/Careless-v0", loud=True)
+        with pytest.raises(UnknownNameError, match="'lound'; did you mean 'loud'"):
+            agentgym.make("acme/Careless-v0", lound=True)
+    finally:
+        gymnasium.registry.pop("acme/Careless-v0")
 
 
 def test_wrappers_go_on_inside_out() -> None:

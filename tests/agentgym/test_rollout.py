@@ -321,7 +321,7 @@ def test_the_callers_mistakes_are_raised_and_what_was_finished_is_kept() -> None
         assert len(collector.collect([EpisodeSpec()] * 3)) == 3
     with pytest.raises(UnknownNameError, match="toy/Moody-v0"):
         Collector("toy/Mody-v0", {}, Answers(lambda _: "end"))
-    with pytest.raises(UsageError, match="unexpected keyword"):
+    with pytest.raises(UsageError, match="no option of toy/Moody-v0 'moods'"):
         collect(
             toy_envs.MOODY, Answers(lambda _: "end"), 1, env_kwargs={"moods": 3}, config=config()
         )
