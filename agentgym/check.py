@@ -26,7 +26,7 @@ from agentgym.conformance import (
     resources,
     tasks,
 )
-from agentgym.errors import UnknownNameError
+from agentgym.errors import UnknownNameError, UsageError
 from agentgym.registry import env_spec
 
 __all__ = ["Report", "Result", "RULES", "check", "check_rule"]
@@ -71,8 +71,13 @@ def check(env_id: str, **kwargs: Any) -> Report:
         A result for every rule; `Report.passed` tells whether all hold.
 
     Raises:
-        UnknownNameError: If there is no such environment.
+        UnknownNameError: If there is no such environment, or it has no such option.
+        UsageError: If it refuses the options.
     """
+    # Options that are refused say nothing about the environment, and would break every rule.
+    refusal = _within_limit(Subject(env_id, kwargs), _made)
+    if isinstance(refusal, UsageError):
+        raise refusal
     return Report(env_id, tuple(check_rule(rule, env_id, **kwargs) for rule in RULES))
 
 
@@ -96,18 +101,33 @@ def check_rule(rule: str, env_id: str, /, **kwargs: Any) -> Result:
 
 
 def _judge(rule: Rule, subject: Subject) -> tuple[bool, str]:
-    verdict = (False, f"Not done after {_SECONDS:g} s; something waits without a time limit.")
+    outcome = _within_limit(subject, rule)
+    if outcome is None:
+        return False, f"Not done after {_SECONDS:g} s; something waits without a time limit."
+    if isinstance(outcome, BrokenRuleError):
+        return False, str(outcome)
+    if isinstance(outcome, BaseException):
+        return False, f"{type(outcome).__name__}: {outcome}"
+    return True, outcome
+
+
+def _made(subject: Subject) -> str:
+    with subject.opened():
+        return "made"
+
+
+def _within_limit(subject: Subject, rule: Rule) -> str | BaseException | None:
+    """Return what a rule remarks or raises; None if it isn't done in time."""
+    outcome: str | BaseException | None = None
 
     def run() -> None:
-        nonlocal verdict
+        nonlocal outcome
         try:
-            verdict = True, rule(subject)
-        except BrokenRuleError as fault:
-            verdict = False, str(fault)
+            outcome = rule(subject)
         except BaseException as fault:
-            verdict = False, f"{type(fault).__name__}: {fault}"
+            outcome = fault
 
     thread = threading.Thread(target=run, name=f"check {subject.env_id}", daemon=True)
     thread.start()
     thread.join(_SECONDS)
-    return verdict
+    return outcome

@@ -11,7 +11,7 @@ import toy_envs
 from agentgym import check as check_module
 from agentgym.check import RULES, Report, Result, check, check_rule
 from agentgym.conformance.hostile import TEXTS, example
-from agentgym.errors import UnknownNameError
+from agentgym.errors import UnknownNameError, UsageError
 from agentgym.tool import ToolSpec
 from agentgym.wrappers import ClipObservation, FormatPenalty, HistoryWindow, TurnLimit
 
@@ -98,6 +98,24 @@ def test_options_that_are_refused_fail_with_their_reason() -> None:
     result = check_rule("spaces", toy_envs.COUNTER, colour="red")
     assert not result.passed
     assert "There is no option of toy/Counter-v0 'colour'" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"colour": "red"}, "no option of toy/Counter-v0 'colour'"), ({"max_turns": 0}, "max_turns")],
+)
+def test_options_that_are_refused_break_no_rule(options: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        check(toy_envs.COUNTER, **options)
+
+
+@pytest.mark.parametrize("slow_start", [30.0, "soon"])
+def test_an_environment_that_hangs_or_raises_when_made_breaks_rules(
+    slow_start: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_module, "_SECONDS", 0.1)
+    monkeypatch.setattr(check_module, "RULES", {"spaces": RULES["spaces"]})
+    assert not check(toy_envs.MOODY, slow_start=slow_start).passed
 
 
 def test_unknown_ids_and_rules_are_the_callers_mistake() -> None:
