@@ -101,7 +101,7 @@ def read_yaml(file: str | Path) -> dict[str, Any]:
         value = yaml.load(Path(file).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as fault:
         raise ConfigError(f"{file}: {fault.strerror or fault}") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+    except (yaml.YAMLError, ValueError) as fault:  # a ValueError: no UTF-8, or a month 13
         raise ConfigError(f"{file} is not valid YAML: {fault}".replace("\n", " ")) from fault
     if value is None:
         return {}
@@ -145,6 +145,11 @@ def _override(text: str) -> dict[str, Any]:
         nested: Any = _value(value.strip())
     except yaml.YAMLError as fault:
         raise ConfigError(f"{key}: {value!r} is not valid YAML") from fault
+    except ValueError as fault:
+        # 2024-13-45 has the form of a date, and PyYAML leaves the rest to `datetime`.
+        raise ConfigError(
+            f"{key}: {value!r} is no value ({fault}); if it is a text, quote it: '\"{value}\"'"
+        ) from fault
     for part in reversed(parts):
         nested = {part: nested}
     return cast("dict[str, Any]", nested)

@@ -85,6 +85,7 @@ def test_the_resolved_config_reads_back(tmp_path: Path) -> None:
         ("steps", "key=value"),
         ("a..b=1", "key=value"),
         ("steps=[1", "not valid YAML"),
+        ("name=2024-13-45", "name: '2024-13-45' is no value (month must be in 1..12)"),
         ("optimizer=3", "optimizer: "),
         ("replay.lrr=1", "did you mean 'replay.lr'?"),
     ],
@@ -95,7 +96,18 @@ def test_errors_name_the_key_and_the_remedy(override: str, says: str) -> None:
     assert says in str(fault.value)
 
 
-@pytest.mark.parametrize(("text", "says"), [("- 1", "must hold keys"), ("a: [", "not valid YAML")])
+def test_a_text_that_looks_like_a_date_can_be_quoted() -> None:
+    assert load(Run, overrides=['name="2024-13-45"']).name == "2024-13-45"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("- 1", "must hold keys"),
+        ("a: [", "not valid YAML"),
+        ("name: 2024-13-45", "not valid YAML: month must be in 1..12"),
+    ],
+)
 def test_bad_files_are_named(tmp_path: Path, text: str, says: str) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(text)
