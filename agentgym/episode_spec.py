@@ -48,10 +48,14 @@ def episode_specs(
         sampling: How the policy samples.
 
     Raises:
-        UsageError: If `tasks` is empty.
+        UsageError: If `tasks` is empty, the seed negative or a group smaller than one episode.
     """
     if tasks is not None and not tasks:
         raise UsageError("There are no tasks to go through; leave `tasks` out to let seeds pick.")
+    if seed < 0:
+        raise UsageError(f"An episode's seed is 0 or more, got {seed}")
+    if group_size < 1:
+        raise UsageError(f"group_size must be 1 or more, got {group_size}")
     specs: list[EpisodeSpec] = []
     for index in range(episodes):
         group = index // group_size

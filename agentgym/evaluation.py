@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agentgym import registry
+from agentgym.errors import UsageError
 from agentgym.policy import Policy, Sampling
 from agentgym.progress import Display
 from agentgym.rollout import RolloutConfig, Writer, collect
@@ -110,8 +111,10 @@ def evaluate(
 
     Raises:
         UnknownNameError: If there is no such environment.
-        UsageError: If it does not take these options.
+        UsageError: If it does not take these options, or there are no episodes to run.
     """
+    if episodes < 1:
+        raise UsageError(f"An evaluation takes 1 episode or more, got {episodes}")
     env = registry.make(env_id, **(env_kwargs or {}))
     tasks = range(min(episodes, len(env.tasks)))
     env.close()

@@ -14,6 +14,9 @@ from agentgym.rollout import RolloutConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+COUNT = click.IntRange(min=1)
+SEED = click.IntRange(min=0)  # Gymnasium takes none below
+
 _OPTIONS = (
     click.argument("env_id"),
     click.argument("options", nargs=-1, metavar="[KEY=VALUE]…"),
@@ -22,11 +25,23 @@ _OPTIONS = (
         required=True,
         help="An expert's name, random, human, a Hugging Face folder or id.",
     ),
-    click.option("--episodes", default=100, show_default=True),
-    click.option("--seed", default=0, show_default=True),
-    click.option("--concurrency", type=int, help="Episodes at once; as many as suit by default."),
-    click.option("--temperature", default=1.0, show_default=True, help="0 is greedy."),
-    click.option("--max-tokens", default=64, show_default=True, help="Longest answer, in tokens."),
+    click.option("--episodes", type=COUNT, default=100, show_default=True),
+    click.option("--seed", type=SEED, default=0, show_default=True),
+    click.option("--concurrency", type=COUNT, help="Episodes at once; as many as suit by default."),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(min=0),
+        default=1.0,
+        show_default=True,
+        help="0 is greedy.",
+    ),
+    click.option(
+        "--max-tokens",
+        type=COUNT,
+        default=64,
+        show_default=True,
+        help="Longest answer, in tokens.",
+    ),
     click.option(
         "--out",
         type=click.Path(path_type=Path),

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from agentgym.cli._rollout_options import (
+    COUNT,
     display,
     rollout_config,
     rollout_options,
@@ -20,7 +21,13 @@ from agentgym.store import Store
 
 @click.command("collect")
 @rollout_options
-@click.option("--group-size", default=1, show_default=True, help="Episodes of one task and seed.")
+@click.option(
+    "--group-size",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    help="Episodes of one task and seed.",
+)
 def command(
     env_id: str,
     options: tuple[str, ...],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from agentgym.cli._rollout_options import display, run_folder
+from agentgym.cli._rollout_options import SEED, display, run_folder
 from agentgym.evaluation import Evaluation
 
 
@@ -13,7 +13,7 @@ from agentgym.evaluation import Evaluation
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder; runs/demo-<time>-<process> by default."
 )
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--quiet", is_flag=True, help="Plain lines, no progress bar.")
 def command(out: Path | None, seed: int, quiet: bool) -> None:
     """Train a tiny model on ALFWorld with ARPO, from nothing, and show the curve."""

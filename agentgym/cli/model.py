@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from agentgym.cli._rollout_options import COUNT, SEED
 from agentgym.config import parse_overrides
 
 
@@ -15,11 +16,13 @@ def command() -> None:
 @command.command("tiny")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--env", "env_id", default="agentgym/ALFWorld-v0", show_default=True)
-@click.option("--episodes", default=200, show_default=True, help="Expert episodes to read.")
+@click.option(
+    "--episodes", type=COUNT, default=200, show_default=True, help="Expert episodes to read."
+)
 @click.option("--hidden", default=128, show_default=True, help="Width.")
 @click.option("--layers", default=4, show_default=True, help="Depth.")
 @click.option("--vocab", default=4096, show_default=True, help="Most tokens.")
-@click.option("--seed", default=0, show_default=True, help="Seeds the weights.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seeds the weights.")
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]…")
 def tiny(
     folder: Path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from agentgym.cli._rollout_options import run_folder
+from agentgym.cli._rollout_options import SEED, run_folder
 from agentgym.config import parse_overrides
 from agentgym.policies import make_policy
 from agentgym.progress import Display
@@ -19,7 +19,7 @@ _THINKING_SECONDS = 3600.0
 @click.command("play")
 @click.argument("env_id")
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]…")
-@click.option("--seed", default=0, show_default=True, help="Picks the task.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Picks the task.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -630,6 +630,10 @@ def test_specs_of_groups() -> None:
     assert {spec.group_id for spec in episode_specs(3)} == {""}
     with pytest.raises(UsageError):
         episode_specs(1, tasks=[])
+    with pytest.raises(UsageError, match="seed is 0 or more, got -1"):
+        episode_specs(1, seed=-1)
+    with pytest.raises(UsageError, match="group_size must be 1 or more, got 0"):
+        episode_specs(1, group_size=0)
 
 
 def test_inside_a_running_loop_the_plain_form_says_what_to_do() -> None:
