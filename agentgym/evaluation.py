@@ -18,6 +18,7 @@ from agentgym.policy import Policy, Sampling
 from agentgym.progress import Display
 from agentgym.rollout import RolloutConfig, Writer, collect
 from agentgym.stop_reason import StopReason
+from agentgym.task import TaskSet
 from agentgym.trajectory import Trajectory
 
 
@@ -98,6 +99,8 @@ def evaluate(
 ) -> Evaluation:
     """Run a policy on the first tasks of an environment, round and round if there are too few.
 
+    An environment without tasks, such as a foreign one, has its episodes drawn by their seeds.
+
     Args:
         env_id: The environment's id.
         policy: Who acts; stays open.
@@ -116,7 +119,8 @@ def evaluate(
     if episodes < 1:
         raise UsageError(f"An evaluation takes 1 episode or more, got {episodes}")
     env = registry.make(env_id, **(env_kwargs or {}))
-    tasks = range(min(episodes, len(env.tasks)))
+    known: TaskSet | None = getattr(env.unwrapped, "tasks", None)
+    tasks = None if known is None else range(min(episodes, len(known)))
     env.close()
     return Evaluation.of(
         collect(

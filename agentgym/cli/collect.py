@@ -7,13 +7,13 @@ import click
 from agentgym.cli._rollout_options import (
     COUNT,
     display,
+    named_policy,
     rollout_config,
     rollout_options,
     run_folder,
     sampling,
 )
 from agentgym.config import parse_overrides
-from agentgym.policies import make_policy
 from agentgym.rollout import collect
 from agentgym.run_dir import RunDir
 from agentgym.store import Store
@@ -45,7 +45,7 @@ def command(
 
     Options of the environment follow as KEY=VALUE. Tasks are drawn by seed.
     """
-    actor = make_policy(policy)
+    actor = named_policy(policy)
     run = RunDir.create(run_folder(out, "collect"), command="collect")
     with Store.writer(run.path) as writer:
         trajectories = collect(

@@ -3,6 +3,7 @@
 import click
 
 from agentgym import registry
+from agentgym.errors import UsageError
 
 
 @click.command("envs")
@@ -13,6 +14,12 @@ def command(env_id: str | None) -> None:
         for known in registry.list_envs():
             click.echo(known)
         return
+    registry.env_spec(env_id)
+    if env_id not in registry.list_envs():
+        raise UsageError(
+            f"{env_id} is registered with Gymnasium and not with agentgym: there are no tasks, "
+            "experts or instructions to show; `agentgym envs` lists what has them"
+        )
     env = registry.make(env_id)
     try:
         limit = f"at most {env.max_turns} turns" if env.max_turns else "no turn limit"

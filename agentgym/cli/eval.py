@@ -6,6 +6,7 @@ import click
 
 from agentgym.cli._rollout_options import (
     display,
+    named_policy,
     rollout_config,
     rollout_options,
     run_folder,
@@ -13,7 +14,6 @@ from agentgym.cli._rollout_options import (
 )
 from agentgym.config import parse_overrides
 from agentgym.evaluation import Estimate, evaluate
-from agentgym.policies import make_policy
 from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
@@ -36,7 +36,7 @@ def command(
 
     Options of the environment follow as KEY=VALUE, such as split=valid_unseen difficulty=tiny.
     """
-    actor = make_policy(policy)
+    actor = named_policy(policy)
     run = RunDir.create(run_folder(out, "eval"), command="eval")
     with Store.writer(run.path) as writer:
         result = evaluate(

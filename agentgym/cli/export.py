@@ -4,7 +4,11 @@ from pathlib import Path
 
 import click
 
-from agentgym.store import Format, export
+from agentgym.errors import UsageError
+from agentgym.store import Condition, Format, export
+from agentgym.store.where import Operator
+
+_UNORDERED = (Operator.EQUAL, Operator.UNEQUAL)
 
 
 @click.command("export")
@@ -22,5 +26,9 @@ def command(run: Path, out: Path, format_: str | None, where: tuple[str, ...]) -
 
     Conditions choose which, such as 'success=true' 'turns<10'.
     """
+    for text in where:
+        condition = Condition.parse(text)
+        if condition.value is None and condition.operator not in _UNORDERED:
+            raise UsageError(f"{text!r}: null is in no order; compare with = or !=")
     written = export(run, out, format=format_, where=where)
     click.echo(f"{written.path}: {written.trajectories} trajectories ({written.format})")
