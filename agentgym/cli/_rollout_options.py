@@ -1,7 +1,5 @@
 """Options that `eval`, `collect` and `play` share, and how they become library objects."""
 
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,8 +83,3 @@ def sampling(temperature: float, max_tokens: int) -> Sampling:
 def display(quiet: bool) -> Display | None:
     """Return how progress is shown; None for what suits the terminal."""
     return Display.LINES if quiet else None
-
-
-def run_folder(out: Path | None, verb: str) -> Path:
-    """Return where a run is written; two processes that start at once get folders of their own."""
-    return out or Path("runs") / f"{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"

@@ -10,12 +10,11 @@ from agentgym.cli._rollout_options import (
     named_policy,
     rollout_config,
     rollout_options,
-    run_folder,
     sampling,
 )
+from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.rollout import collect
-from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
 
@@ -46,8 +45,7 @@ def command(
     Options of the environment follow as KEY=VALUE. Tasks are drawn by seed.
     """
     actor = named_policy(policy)
-    run = RunDir.create(run_folder(out, "collect"), command="collect")
-    with Store.writer(run.path) as writer:
+    with new_run(run_folder(out, "collect"), "collect") as run, Store.writer(run.path) as writer:
         trajectories = collect(
             env_id,
             actor,

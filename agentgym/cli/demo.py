@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from agentgym.cli._rollout_options import SEED, display, run_folder
+from agentgym.cli._rollout_options import SEED, display
+from agentgym.cli._run_folder import run_folder
 from agentgym.evaluation import Evaluation
 
 

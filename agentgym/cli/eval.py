@@ -9,12 +9,11 @@ from agentgym.cli._rollout_options import (
     named_policy,
     rollout_config,
     rollout_options,
-    run_folder,
     sampling,
 )
+from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.evaluation import Estimate, evaluate
-from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
 
@@ -37,8 +36,7 @@ def command(
     Options of the environment follow as KEY=VALUE, such as split=valid_unseen difficulty=tiny.
     """
     actor = named_policy(policy)
-    run = RunDir.create(run_folder(out, "eval"), command="eval")
-    with Store.writer(run.path) as writer:
+    with new_run(run_folder(out, "eval"), "eval") as run, Store.writer(run.path) as writer:
         result = evaluate(
             env_id,
             actor,

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from agentgym.cli._rollout_options import SEED, run_folder
+from agentgym.cli._rollout_options import SEED
+from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.policies import make_policy
 from agentgym.progress import Display
 from agentgym.rollout import RolloutConfig, collect
-from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
 # A person thinks longer than a model, and may leave the table.
@@ -31,9 +31,8 @@ def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) 
     Options of the environment follow as KEY=VALUE, such as difficulty=tiny. The episode is kept
     like any other, so what you play can be learnt from.
     """
-    run = RunDir.create(run_folder(out, "play"), command="play")
     config = RolloutConfig(concurrency=1, generate_seconds=_THINKING_SECONDS)
-    with Store.writer(run.path) as writer:
+    with new_run(run_folder(out, "play"), "play") as run, Store.writer(run.path) as writer:
         (trajectory,) = collect(
             env_id,
             make_policy("human", hints=True),

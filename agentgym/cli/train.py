@@ -1,14 +1,15 @@
 """`agentgym train`: train a policy."""
 
-import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agentgym.cli._rollout_options import display, run_folder
+from agentgym.cli._rollout_options import display
+from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import dump_yaml, load
-from agentgym.errors import AgentGymError, UnknownNameError
+from agentgym.errors import UnknownNameError
 from agentgym.progress import Progress
 from agentgym.registry import trainers
 from agentgym.run_dir import RunDir
@@ -64,18 +65,16 @@ def command(
         click.echo(dump_yaml(config), nl=False)
         return
     verb = f"train {algorithm}"
+    opened: AbstractContextManager[RunDir]
     if resume is not None:
         run = RunDir.resume(resume, command=verb, config=config, may_differ=("steps",))
+        opened = nullcontext(run)
     else:
-        run = RunDir.create(run_folder(out, algorithm), command=verb, config=config)
-    click.echo(f"{verb}: {run.path}", err=True)
-    try:
+        opened = new_run(run_folder(out, algorithm), verb, config)
+    with opened as run:
+        click.echo(f"{verb}: {run.path}", err=True)
         trainer = trainer_class(config, run)
-    except AgentGymError:
-        if resume is None:
-            shutil.rmtree(run.path)  # nothing began, and the corrected command needs the place
-        raise
-    with Progress(config.steps, algorithm, display=display(quiet)) as progress:
-        metrics = trainer.train(resume=resume is not None, progress=progress)
+        with Progress(config.steps, algorithm, display=display(quiet)) as progress:
+            metrics = trainer.train(resume=resume is not None, progress=progress)
     for name, value in sorted(metrics.items()):
         click.echo(f"{name:32} {value:.6g}")
