@@ -51,6 +51,7 @@ class Evaluation:
         turns: Length in turns.
         tokens: Sampled tokens; 0 for policies without tokens.
         stops: How often each stop reason occurred, the commonest first.
+        errors: How often each error ended an episode that is not judged, the commonest first.
         seconds: Mean wall-clock length of an episode.
         metrics: Means of the environment's own figures.
     """
@@ -62,6 +63,7 @@ class Evaluation:
     turns: Estimate
     tokens: Estimate
     stops: Mapping[StopReason, int]
+    errors: Mapping[str, int]
     seconds: float
     metrics: Mapping[str, float]
 
@@ -69,6 +71,7 @@ class Evaluation:
     def of(cls, trajectories: Sequence[Trajectory]) -> "Evaluation":
         """Return the evaluation of these episodes."""
         judged = [t for t in trajectories if t.stop_reason.trainable]
+        broken = [t for t in trajectories if not t.stop_reason.trainable]
         names = sorted({name for t in judged for name in t.metrics})
         return cls(
             episodes=len(trajectories),
@@ -78,6 +81,7 @@ class Evaluation:
             turns=Estimate.of([len(t.turns) for t in judged]),
             tokens=Estimate.of([t.sampled_tokens for t in judged]),
             stops=dict(Counter(t.stop_reason for t in trajectories).most_common()),
+            errors=dict(Counter(t.error or str(t.stop_reason) for t in broken).most_common()),
             seconds=float(np.mean([t.seconds for t in judged])) if judged else 0.0,
             metrics={
                 n: float(np.mean([t.metrics[n] for t in judged if n in t.metrics])) for n in names

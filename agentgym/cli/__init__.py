@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from agentgym.errors import AgentGymError, UnknownNameError, UsageError
+from agentgym.errors import AgentGymError, StoreError, UnknownNameError, UsageError
 
 VERBS = {
     "envs": "List the environments.",
@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The request was wrong: usage, configuration, an unknown name, a missing extra."""
     FAILED = 3
-    """Something failed on the way: a policy, an environment, a resource."""
+    """Something failed on the way: a policy, an environment, a resource such as the disk."""
     INTERRUPTED = 130
     """Ctrl-C; what was finished is kept."""
 
@@ -78,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         return ExitCode.USAGE
     except click.ClickException as fault:
         return _fail(fault.format_message(), ExitCode.USAGE)
+    except StoreError as fault:  # before its base: a full disk is no wrong request
+        return _fail(f"{type(fault).__name__}: {fault}", ExitCode.FAILED)
     except UsageError as fault:
         return _fail(str(fault), ExitCode.USAGE)
     except AgentGymError as fault:
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has gone (as in `agentgym envs | head -1`): nothing is wrong.
         sys.stderr.close()
         return ExitCode.OK
-    return int(result) if isinstance(result, int) else ExitCode.OK
+    return ExitCode(result) if isinstance(result, int) else ExitCode.OK
 
 
 def _fail(message: str, code: ExitCode) -> int:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from agentgym.cli import ExitCode
+from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import (
     COUNT,
     display,
@@ -14,6 +16,7 @@ from agentgym.cli._rollout_options import (
 )
 from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
+from agentgym.evaluation import Evaluation
 from agentgym.rollout import collect
 from agentgym.store import Store
 
@@ -39,7 +42,7 @@ def command(
     out: Path | None,
     quiet: bool,
     group_size: int,
-) -> None:
+) -> ExitCode:
     """Run a policy on ENV_ID and keep its trajectories.
 
     Options of the environment follow as KEY=VALUE. Tasks are drawn by seed.
@@ -61,3 +64,4 @@ def command(
         )
     solved = sum(t.success for t in trajectories)
     click.echo(f"{run.path}: {len(trajectories)} trajectories, {solved} successful")
+    return outcome(Evaluation.of(trajectories))

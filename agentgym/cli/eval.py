@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from agentgym.cli import ExitCode
+from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import (
     display,
     named_policy,
@@ -30,7 +32,7 @@ def command(
     max_tokens: int,
     out: Path | None,
     quiet: bool,
-) -> None:
+) -> ExitCode:
     """Run a policy on ENV_ID, print a table, and keep the trajectories.
 
     Options of the environment follow as KEY=VALUE, such as split=valid_unseen difficulty=tiny.
@@ -62,6 +64,7 @@ def command(
     for name, value in rows:
         click.echo(f"  {name:18} {value}")
     click.echo(f"  {'trajectories':18} {run.path}")
+    return outcome(result)
 
 
 def _percent(estimate: Estimate) -> str:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from agentgym.errors import UsageError
+from agentgym.errors import StoreError, UsageError
 from agentgym.store import Condition, Format, export
 from agentgym.store.where import Operator
+from agentgym.store.writer import FOLDER
 
 _UNORDERED = (Operator.EQUAL, Operator.UNEQUAL)
 
@@ -30,5 +31,10 @@ def command(run: Path, out: Path, format_: str | None, where: tuple[str, ...]) -
         condition = Condition.parse(text)
         if condition.value is None and condition.operator not in _UNORDERED:
             raise UsageError(f"{text!r}: null is in no order; compare with = or !=")
-    written = export(run, out, format=format_, where=where)
+    try:
+        written = export(run, out, format=format_, where=where)
+    except StoreError as fault:
+        if (run / FOLDER).is_dir():
+            raise
+        raise UsageError(str(fault)) from fault  # no store that failed, but none at all
     click.echo(f"{written.path}: {written.trajectories} trajectories ({written.format})")

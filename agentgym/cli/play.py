@@ -4,12 +4,16 @@ from pathlib import Path
 
 import click
 
+from agentgym.cli import ExitCode
+from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import SEED
 from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
+from agentgym.evaluation import Evaluation
 from agentgym.policies import make_policy
 from agentgym.progress import Display
 from agentgym.rollout import RolloutConfig, collect
+from agentgym.stop_reason import StopReason
 from agentgym.store import Store
 
 # A person thinks longer than a model, and may leave the table.
@@ -25,7 +29,7 @@ _THINKING_SECONDS = 3600.0
     type=click.Path(path_type=Path),
     help="Run folder; runs/play-<time>-<process> by default.",
 )
-def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) -> None:
+def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) -> ExitCode:
     """Play an episode of ENV_ID yourself; /hint shows what the expert would do, /quit leaves.
 
     Options of the environment follow as KEY=VALUE, such as difficulty=tiny. The episode is kept
@@ -47,3 +51,6 @@ def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) 
     turns = len(trajectory.turns)
     click.echo(f"{trajectory.stop_reason} after {turns} turns, reward {trajectory.reward:g}")
     click.echo(f"kept in {run.path}")
+    if trajectory.stop_reason is StopReason.POLICY_ERROR:
+        return ExitCode.OK  # the player left, as a player may
+    return outcome(Evaluation.of([trajectory]))
