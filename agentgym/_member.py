@@ -109,6 +109,8 @@ class Member:
         self._seed: int | None = None
         self._replacements = 0
         self._fresh = True
+        self._between: AgentGymError | None = None
+        """What took the worker between two turns; the next step tells of it."""
 
     @property
     def busy(self) -> bool:
@@ -150,7 +152,7 @@ class Member:
             return
         self._turn += 1
         self._job = _Job()
-        self._call(lambda: self.worker.step(action, timeout=self._limits.step))
+        self._call(lambda: self._take(action))
 
     def reset(self, seed: int | None, options: Mapping[str, Any] | None) -> None:
         """Begin an episode.
@@ -193,13 +195,40 @@ class Member:
             return self._failed(job, fault)
         return self._began(job, answer) if job.resets else self._stepped(answer)
 
+    def ask(self, name: str, *arguments: Any) -> Pending[Any]:
+        """Read an attribute of the environment between two turns, or call it if it is a method.
+
+        Args:
+            name: Such as "render".
+            *arguments: For a method.
+        """
+        seconds = self._limits.step
+        return self._begin(lambda: self.worker.call(name, *arguments, timeout=seconds))
+
+    def told(self, call: Pending[Any]) -> Any:
+        """Wait for what was asked for.
+
+        A bug in the attribute leaves the episode running. A worker that was lost takes its episode
+        along: it is replaced, and the next step is the failed one.
+
+        Raises:
+            AgentGymError: What the call raised.
+        """
+        try:
+            return call.result()
+        except InfraError as fault:
+            self._replace()
+            if not self._ended:
+                self._between = fault
+            raise
+
     def close(self) -> Pending[None]:
         """Close the environment and give the worker up."""
         self._job = self._pending = self._wake = None
         return self.worker.close(timeout=self._limits.close)
 
     def _try(self, job: _Job) -> None:
-        self._job, self._wake = job, None
+        self._job, self._wake, self._between = job, None, None
         seed = job.seed
         if seed is None and self._fresh and self._seed is not None:
             # The generator that the seed began was lost with its worker.
@@ -208,9 +237,23 @@ class Member:
         options = None if job.options is None else dict(job.options)
         self._call(lambda: self.worker.reset(seed, options, timeout=self._limits.reset))
 
+    def _take(self, action: str) -> Pending[Step]:
+        if self._between is not None:
+            raise self._between
+        return self.worker.step(action, timeout=self._limits.step)
+
     def _call(self, begin: Callable[[], Pending[Any]]) -> None:
-        self._pending = pending = begin()
+        self._pending = pending = self._begin(begin)
         pending.listen(lambda call: self._listener(self, call))
+
+    def _begin(self, begin: Callable[[], Pending[Any]]) -> Pending[Any]:
+        try:
+            return begin()
+        except InfraError as fault:
+            return Pending[Any].failed(self.worker, fault)
+        except EpisodeStateError as fault:
+            # Busy with a call that nobody waits for any more: no worker to go on with.
+            return Pending[Any].failed(self.worker, InfraError(str(fault)))
 
     def holds(self, call: Pending[Any]) -> bool:
         """Whether this is the call that the member waits for."""
@@ -235,7 +278,9 @@ class Member:
         return self._ending(outcome) if self._ended else self._done(outcome)
 
     def _failed(self, job: _Job, fault: AgentGymError) -> Outcome | None:
-        self._replace()
+        if fault is not self._between:
+            self._replace()
+        self._between = None
         self._begun = self._ended = True
         if job.resets:
             if isinstance(fault, InfraError) and job.attempt < self._limits.attempts:

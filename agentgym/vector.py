@@ -255,17 +255,31 @@ class AgentVectorEnv(VectorEnv[dict[str, Any], Sequence[str], Any]):
     def call(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         """Read an attribute of every member's environment, or call it if it is a method.
 
+        Every member is waited for, whatever fails. One whose worker is lost is replaced, and its
+        next step gives the truncated transition; after any other error its episode goes on.
+
         Args:
             name: Such as "instructions" or "tools".
             *arguments: For a method.
 
         Raises:
             EpisodeStateError: If a member was sent something that was not received.
+            InfraError: If a member's worker died, took longer than `step_timeout`, or lost a
+                resource.
+            EnvError: If there is no such attribute, or it raised.
         """
         self._settle("call")
-        seconds = self._limits.step
-        calls = [m.worker.call(name, *arguments, timeout=seconds) for m in self._members]
-        return tuple(call.result() for call in calls)
+        calls = [member.ask(name, *arguments) for member in self._members]
+        answers: list[Any] = []
+        first: AgentGymError | None = None
+        for member, call in zip(self._members, calls, strict=True):
+            try:
+                answers.append(member.told(call))
+            except AgentGymError as fault:
+                first = first or fault
+        if first is not None:
+            raise first
+        return tuple(answers)
 
     def render(self) -> tuple[Any, ...]:
         """Return every member's frame in the `render_mode`."""

@@ -162,6 +162,13 @@ class Pending(Generic[T]):
         call.run()
         return call
 
+    @classmethod
+    def failed(cls, owner: Owner, error: Exception) -> "Pending[Any]":
+        """Return a call that failed before it began."""
+        call = Pending[Any](owner, "", 0.0, _nothing, ())
+        call.fail(error)
+        return call
+
     def done(self) -> bool:
         """Whether the call is settled."""
         return self._done

@@ -335,6 +335,77 @@ def test_a_hang_an_exception_and_a_lost_resource(make: Any, worker: str, mode: A
     assert [t.split()[0] for t in envs.step(["e", "f", "g", "h"])[0]["text"]] == list("efgh")
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("worker", "command"),
+    [
+        ("thread", "infra"),
+        ("thread", "hang"),
+        pytest.param("process", "die", marks=pytest.mark.integration),
+        pytest.param("process", "hang", marks=pytest.mark.integration),
+    ],
+)
+def test_a_call_that_loses_a_member_ends_its_episode_only(
+    make: Any, worker: str, command: str, mode: Any
+) -> None:
+    envs = make(worker=worker, step_timeout=1.0, autoreset_mode=mode)
+    envs.reset(seed=0)
+    envs.step(["a", f"later {command}", "later sleep 0.2"])
+    with pytest.raises(InfraError):
+        envs.call("do_later")
+    assert len(envs.call("instructions")) == 3
+    observations, _, _, truncations, infos = envs.step(["b"] * 3)
+    assert [observations["text"][i] for i in (0, 2)] == ["b 3", "b 3"]
+    assert truncations.tolist() == [False, True, False]
+    ends = infos["final_info"] if mode is AutoresetMode.SAME_STEP else infos
+    assert ends["stop_reason"][1] is StopReason.INFRA_ERROR
+    assert ends["error"][1]
+    if mode is AutoresetMode.DISABLED:
+        envs.reset(options={"reset_mask": truncations})
+    elif mode is AutoresetMode.NEXT_STEP:
+        assert envs.step(["c"] * 3)[0]["text"][1].startswith("ready")
+    assert envs.step(["d"] * 3)[0]["text"][1] == "d 1"
+
+
+def test_a_call_that_raises_leaves_every_episode_running(make: Any) -> None:
+    envs = make(worker="thread")
+    envs.reset(seed=0)
+    envs.step(["later raise", "later sleep 0.3", "a"])
+    for name, match in (("do_later", "a bug in the world"), ("no_such_thing", "no_such_thing")):
+        with pytest.raises(EnvError, match=match):
+            envs.call(name)
+    assert envs.step(["b"] * 3)[0]["text"] == ("b 3", "b 3", "b 3")
+
+
+def test_a_lost_member_may_be_reset_at_once(make: Any) -> None:
+    envs = make(num_envs=2, worker="thread")
+    envs.reset(seed=0)
+    envs.step(["later infra", "a"])
+    with pytest.raises(InfraError, match="the world went away"):
+        envs.call("do_later")
+    envs.reset(seed=0)
+    observations, _, _, truncations, _ = envs.step(["b"] * 2)
+    assert (observations["text"], truncations.any()) == (("b 1", "b 1"), False)
+
+
+@pytest.mark.parametrize("wrong", ["killed", "busy"])
+def test_a_worker_that_refuses_a_turn_is_a_failed_member(make: Any, wrong: str) -> None:
+    envs = make(worker="thread")
+    envs.reset(seed=0)
+    envs.step(["a", "later sleep 0.5", "a"])
+    worker = envs._members[1].worker
+    if wrong == "killed":
+        worker.kill()
+    else:
+        worker.call("do_later")  # what a call that Ctrl-C cut short leaves behind
+    observations, _, _, truncations, infos = envs.step(["b"] * 3)
+    assert observations["text"][::2] == ("b 2", "b 2")
+    assert truncations.tolist() == [False, True, False]
+    assert infos["stop_reason"][1] is StopReason.INFRA_ERROR
+    assert wrong in infos["error"][1]
+    assert envs.step(["c"] * 3)[0]["text"][1].startswith("ready")
+
+
 def test_a_replacement_is_seeded_from_what_it_replaces(make: Any) -> None:
     def replaced() -> list[str]:
         envs = make(num_envs=1, worker="thread")

@@ -83,7 +83,7 @@ class Moody(AgentEnv):
     """Echoes; and dies, hangs, raises or sleeps when told so.
 
     Commands: "die" (the process exits at once), "hang", "raise", "infra", "sleep SECONDS", "end",
-    "pid", "big N" (an answer of N characters).
+    "pid", "big N" (an answer of N characters), "later COMMAND" (what `do_later` then does).
     """
 
     worker: ClassVar[WorkerKind] = WorkerKind.PROCESS
@@ -94,6 +94,10 @@ class Moody(AgentEnv):
         self.tools = (ToolSpec.text("do", "Does it.", "what", "what to do"),)
         self.tasks = TaskList([Task("mood", "Be in a mood.")])
         self.steps = 0
+        self.later = ""
+
+    def do_later(self) -> str:
+        return self._act((ToolCall("do", {"what": self.later}),)).text
 
     def _begin(self, task: Task, options: Mapping[str, Any]) -> Frame:
         self.steps = 0
@@ -112,6 +116,8 @@ class Moody(AgentEnv):
             raise RuntimeError("a bug in the world")
         if command == "infra":
             raise InfraError("the world went away")
+        if command == "later":
+            self.later = rest
         if command == "sleep":
             time.sleep(float(rest))
         text = "x" * int(rest) if command == "big" else f"{command} {self.steps}"
