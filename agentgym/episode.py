@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from agentgym._deadlines import TaskLimit
+from agentgym._ending import figures, stop_reason, succeeded
 from agentgym.conversation import Conversation, Prompt
 from agentgym.env import Image
 from agentgym.episode_spec import EpisodeSpec
@@ -185,9 +186,9 @@ class Episode:
     def _finish(self, reason: StopReason, text: str, info: Mapping[str, Any]) -> None:
         trajectory = self.trajectory
         trajectory.stop_reason = reason
-        trajectory.success = bool(info.get("success", reason is StopReason.SUCCESS))
+        trajectory.success = succeeded(info, reason)
         trajectory.final_observation = text
-        trajectory.metrics = dict(info.get("metrics") or {})
+        trajectory.metrics = figures(info)
 
     def _turn_sampling(self, prompt_tokens: int) -> Sampling:
         wanted = self._sampling
@@ -200,22 +201,6 @@ class Episode:
             self._stop,
             stable_seed(self._sampling_seed, len(self.trajectory.turns)),
         )
-
-
-def stop_reason(step: Step) -> StopReason | None:
-    """Return why a step ended the episode; None if it didn't.
-
-    A foreign environment says less than ours: one that terminated succeeded if its `info` says so
-    ("success" or "is_success"), or, where that says nothing, if the last reward was positive; one
-    that truncated ran out of turns.
-    """
-    given = step.info.get("stop_reason")
-    if given is not None:
-        return StopReason(given)
-    if step.terminated:
-        success = step.info.get("success", step.info.get("is_success", step.reward > 0))
-        return StopReason.SUCCESS if success else StopReason.FAILURE
-    return StopReason.TURN_LIMIT if step.truncated else None
 
 
 def observed(observation: Any) -> tuple[str, Image | None]:
