@@ -110,6 +110,8 @@ class Attempts:
                 await self._judge(episode, self._score)
         except Exception as fault:
             trajectory.stop_reason = blame(fault, episode.stage)
+            # It may have been set before the scoring failed.
+            trajectory.success = False
             trajectory.error = f"{episode.stage}: {type(fault).__name__}: {fault}"
             # A worker whose policy failed is in the middle of an episode, and well.
             poison = None if episode.stage in _AWAY_FROM_WORKER else trajectory.error

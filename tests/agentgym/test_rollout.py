@@ -19,7 +19,6 @@ from toy_policies import Answers, LetterPolicy
 
 from agentgym.backoff import Backoff
 from agentgym.env import WorkerKind
-from agentgym.episode import stop_reason
 from agentgym.episode_spec import episode_specs
 from agentgym.errors import ConfigError, InfraError, PolicyError, UnknownNameError, UsageError
 from agentgym.policy import Completion, FinishReason, Policy, Request, Sampling
@@ -28,7 +27,6 @@ from agentgym.rollout import Collector, EpisodeSpec, Interrupted, RolloutConfig,
 from agentgym.spaces import Unicode
 from agentgym.stop_reason import StopReason
 from agentgym.trajectory import Trajectory
-from agentgym.workers import Step
 
 
 class Flaky(toy_envs.Moody):
@@ -430,22 +428,17 @@ def test_a_foreign_environment() -> None:
     assert trajectory.success
 
 
-@pytest.mark.parametrize(
-    ("reward", "terminated", "truncated", "info", "expected"),
-    [
-        (0.0, False, False, {}, None),
-        (0.0, True, False, {}, StopReason.FAILURE),
-        (1.0, True, False, {}, StopReason.SUCCESS),
-        (1.0, True, False, {"success": False}, StopReason.FAILURE),
-        (0.0, True, False, {"is_success": True}, StopReason.SUCCESS),
-        (0.0, False, True, {}, StopReason.TURN_LIMIT),
-        (0.0, False, True, {"stop_reason": "time_limit"}, StopReason.TIME_LIMIT),
-    ],
-)
-def test_why_an_episode_ended(
-    reward: float, terminated: bool, truncated: bool, info: Any, expected: StopReason | None
-) -> None:
-    assert stop_reason(Step("", reward, terminated, truncated, info, (), 0.0)) is expected
+@pytest.mark.parametrize("fault", [InfraError("out"), PolicyError("no verdict")])
+def test_an_episode_whose_scoring_failed_is_no_success(fault: Exception) -> None:
+    async def score(trajectory: Trajectory) -> None:
+        assert trajectory.success
+        raise fault
+
+    policy = Answers(lambda _: "end")
+    with Collector(toy_envs.MOODY, {}, policy, config(retries=0), score=score) as collector:
+        (trajectory,) = collector.collect([EpisodeSpec()])
+    assert not trajectory.stop_reason.trainable
+    assert not trajectory.success
 
 
 def test_scores_are_part_of_the_episode() -> None:
