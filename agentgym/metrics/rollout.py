@@ -1,9 +1,10 @@
 """`rollout_metrics`: what a batch of trajectories was like, as named figures.
 
 What the world or the policy's machinery did to an episode (`infra_error`, `env_error`,
-`policy_error`) is counted under `stop/` and `infra/` and enters no mean of success, reward or
-length: it says nothing about the model. A figure of which there is nothing to take it over is left
-out. Spreads are population standard deviations; statistics of groups are taken over trajectories.
+`policy_error`) is counted under `stop/` and `infra/` and enters no mean of success, reward, length
+or time: it says nothing about the model, and the call that failed took its time limit, or has no
+latency at all. A figure of which there is nothing to take it over is left out. Spreads are
+population standard deviations; statistics of groups are taken over trajectories.
 
     rollout/episodes             how many, faulted ones included
     rollout/success              mean over the sound ones, as everything below
@@ -50,7 +51,7 @@ def rollout_metrics(trajectories: Sequence[Trajectory]) -> dict[str, float]:
         **_groups(sound),
         **_faults(trajectories),
         **_env(sound),
-        **_times(trajectories),
+        **_times(sound),
     }
 
 
@@ -134,18 +135,18 @@ def _env(sound: Sequence[Trajectory]) -> dict[str, float]:
     return {f"env/{name}": float(np.mean(values[name])) for name in sorted(values)}
 
 
-def _times(trajectories: Sequence[Trajectory]) -> dict[str, float]:
-    turns = [turn for trajectory in trajectories for turn in trajectory.turns]
+def _times(sound: Sequence[Trajectory]) -> dict[str, float]:
+    turns = [turn for trajectory in sound for turn in trajectory.turns]
     seconds = {
         "step": [turn.step_seconds for turn in turns],
         "generate": [turn.generate_seconds for turn in turns],
-        "reset": [trajectory.reset_seconds for trajectory in trajectories],
+        "reset": [trajectory.reset_seconds for trajectory in sound],
     }
     figures: dict[str, float] = {}
     for stage, samples in seconds.items():
         if samples:
             p50, p99 = np.percentile(samples, (50, 99))
             figures |= {f"time/{stage}_p50": float(p50), f"time/{stage}_p99": float(p99)}
-    if trajectories:
-        figures["time/episode"] = float(np.mean([one.seconds for one in trajectories]))
+    if sound:
+        figures["time/episode"] = float(np.mean([one.seconds for one in sound]))
     return figures

@@ -35,7 +35,15 @@ BATCH = [
     episode(StopReason.FAILURE, [turn(0.25)], "g2", metrics={"rooms": 2.0}),
     episode(StopReason.FAILURE, [turn(0.25)], "g2"),
     episode(StopReason.FAILURE, [turn(9.0)], "g3"),
-    episode(StopReason.INFRA_ERROR, [turn(100.0, 50)], "g2", attempts=2, error="gone"),
+    episode(
+        StopReason.INFRA_ERROR,
+        [turn(100.0, 50, step_seconds=70.0, generate_seconds=80.0)],
+        "g2",
+        attempts=2,
+        error="gone",
+        seconds=300.0,
+        reset_seconds=90.0,
+    ),
     episode(StopReason.ENV_ERROR, [], "g2", error="bug"),
     episode(StopReason.POLICY_ERROR, [], "g2", error="no answer"),
 ]
@@ -80,12 +88,12 @@ def test_figures():
         "infra/retries": 3,
         "env/rooms": 3.0,
         "time/step_p50": 0.0,
-        "time/step_p99": float(np.percentile([1.0, 2.0, 0, 0, 0, 0, 0], 99)),
+        "time/step_p99": float(np.percentile([1.0, 2.0, 0, 0, 0, 0], 99)),
         "time/generate_p50": 0.0,
         "time/generate_p99": 0.0,
         "time/reset_p50": 0.0,
         "time/reset_p99": 0.0,
-        "time/episode": 6.0 / 8,
+        "time/episode": 6.0 / 5,
     }
     assert figures == pytest.approx(expected)
     assert list(figures) == list(rollout_metrics(BATCH))
@@ -95,7 +103,7 @@ def test_faults_enter_no_mean():
     sound = rollout_metrics([one for one in BATCH if one.stop_reason.trainable])
     mixed = rollout_metrics(BATCH)
     for name in sound:
-        if name.startswith(("rollout/", "group/", "env/")) and name != "rollout/episodes":
+        if name.startswith(("rollout/", "group/", "env/", "time/")) and name != "rollout/episodes":
             assert mixed[name] == sound[name], name
 
 
@@ -109,6 +117,7 @@ def test_nothing_has_few_figures():
     }
     only_faults = rollout_metrics([BATCH[-1]])
     assert "rollout/success" not in only_faults
+    assert not any(name.startswith("time/") for name in only_faults)
     assert only_faults["stop/policy_error"] == 1.0
 
 
