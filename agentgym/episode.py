@@ -111,6 +111,8 @@ class Episode:
                 prompt.ids,
                 self._turn_sampling(0 if prompt.ids is None else len(prompt.ids)),
                 info,
+                briefing.tools,
+                briefing.action_format,
             )
             completion = await self._generate(request)
             turn = conversation.complete(completion)

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from agentgym.actions import ActionFormat
 from agentgym.message import Message
+from agentgym.tool import ToolSpec
 
 if TYPE_CHECKING:
     from agentgym.chat_template import ChatTemplate
@@ -62,6 +64,8 @@ class Request:
         prompt_ids: The whole prompt, shape (T,), int32; None where the policy has no template.
         sampling: How to sample.
         info: The environment's last `info`, for experts.
+        tools: What may be called.
+        action_format: How the environment has its actions written; None for a foreign one.
     """
 
     episode: str
@@ -69,6 +73,8 @@ class Request:
     prompt_ids: npt.NDArray[np.int32] | None
     sampling: Sampling
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tools: Sequence[ToolSpec] = ()
+    action_format: ActionFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,17 @@ request and their arguments: nothing depends on which episode happened to be ask
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+from agentgym.actions import Plain
 from agentgym.errors import DataError, PolicyError, UsageError
 from agentgym.policy import Completion, Request
 from agentgym.trajectory import Trajectory
+
+_PLAIN = Plain()
 
 
 class ScriptedPolicy:
@@ -54,7 +58,8 @@ class ExpertPolicy(ScriptedPolicy):
     Args:
         name: Which expert; the environment's first one if None.
         noise: The probability of an error: half of them an admissible command by chance, half the
-            expert's action with a word that was read in the place of one of its own.
+            expert's action with a word that was read in the place of one of its own. Errors are
+            written in the environment's action format, as the expert's actions are.
     """
 
     def __init__(self, name: str | None = None, *, noise: float = 0.0) -> None:
@@ -106,15 +111,16 @@ class RandomPolicy(ScriptedPolicy):
 
     Args:
         seed: Seeds the choices.
-        render: Writes a command in the environment's action format; as it is for `plain`.
+        render: Writes a command as an action; in the environment's action format if None.
     """
 
-    def __init__(self, seed: int | str = 0, render: Callable[[str], str] = str) -> None:
+    def __init__(self, seed: int | str = 0, render: Callable[[str], str] | None = None) -> None:
         self._seed, self._render = int(seed), render
 
     def _answer(self, request: Request) -> str:
         choices = list(request.info.get("admissible_commands") or _read(request).split() or [""])
-        return self._render(_draw(request, self._seed).choice(choices))
+        command = _draw(request, self._seed).choice(choices)
+        return _written(command, request) if self._render is None else self._render(command)
 
 
 def _draw(request: Request, purpose: int | str) -> Random:
@@ -128,18 +134,52 @@ def _read(request: Request) -> str:
     return str(request.messages[-1]["content"]) if request.messages else ""
 
 
+def _written(command: str, request: Request) -> str:
+    """Write a command, a text for the environment's first tool, in its action format."""
+    chosen = request.action_format
+    if chosen is None or isinstance(chosen, Plain):
+        return command
+    parsed = _PLAIN.parse(command, request.tools)
+    # Without calls, the first tool takes no text, and there is no way to write the command.
+    return chosen.render(parsed, request.tools) if parsed.calls else command
+
+
 def _others(action: str, request: Request) -> list[str]:
     """Return the admissible commands, where they are told, that are not the action."""
-    told = request.info.get("admissible_commands") or ()
-    return [command for command in told if command != action]
+    told: Sequence[str] = request.info.get("admissible_commands") or ()
+    if request.action_format is None:
+        return [command for command in told if command != action]
+    tools = request.tools
+    calls = request.action_format.parse(action, tools).calls
+    return [command for command in told if _PLAIN.parse(command, tools).calls != calls]
 
 
 def _slip(action: str, request: Request, draw: Random) -> str:
     """Return an error."""
     others = _others(action, request)
     if others and draw.random() < 0.5:
-        return draw.choice(others)
-    words = action.split(" ")
+        return _written(draw.choice(others), request)
+    chosen = request.action_format
+    if chosen is None:
+        return _misread(action, request, draw)
+    parsed = chosen.parse(action, request.tools)
+    spots = [
+        (call, name)
+        for call in parsed.calls[:1]
+        for name, value in call.arguments.items()
+        if isinstance(value, str)
+    ]
+    if not spots:
+        return _misread(action, request, draw)
+    call, name = spots[0]
+    arguments = {**call.arguments, name: _misread(call.arguments[name], request, draw)}
+    calls = (replace(call, arguments=arguments), *parsed.calls[1:])
+    return chosen.render(replace(parsed, calls=calls), request.tools)
+
+
+def _misread(text: str, request: Request, draw: Random) -> str:
+    """Put a word that was read in the place of one of the text's."""
+    words = text.split(" ")
     place = draw.randrange(len(words))
     read = (word.strip(".,:") for word in _read(request).split())
     words[place] = draw.choice([word for word in read if word != words[place]] or ["?"])

@@ -105,6 +105,8 @@ def _briefing(env: gymnasium.Env[Any, Any]) -> Briefing:
         instructions=_attribute(env, "instructions", ""),
         tools=tools,
         shown_tools=tools if isinstance(action_format, ToolCallFormat) else (),
+        # A foreign one may call anything by that name.
+        action_format=action_format if hasattr(action_format, "render") else None,
         stop=tuple(getattr(action_format, "stop", ())),
         task=None if task is None else replace(task, data={}),
         data_version=_attribute(env, "data_version", None),

@@ -18,6 +18,7 @@ from typing import Any
 
 import gymnasium
 
+from agentgym.actions import ActionFormat
 from agentgym.env import WorkerKind
 from agentgym.errors import EpisodeStateError, InfraError, TimeLimitError
 from agentgym.task import Task
@@ -50,6 +51,7 @@ class Briefing:
         tools: What the model may call.
         shown_tools: Those that a chat template is to show, in its own way: all of them where the
             model answers with the calls that templates ask for, else none.
+        action_format: How actions are written; None for an environment that has no format.
         stop: Strings that end a turn in the environment's action format.
         task: The task without its `data`, which stays where the environment is; None for an
             environment that knows no tasks.
@@ -59,6 +61,7 @@ class Briefing:
     instructions: str = ""
     tools: tuple[ToolSpec, ...] = ()
     shown_tools: tuple[ToolSpec, ...] = ()
+    action_format: ActionFormat | None = None
     stop: tuple[str, ...] = ()
     task: Task | None = None
     data_version: str | None = None

@@ -4,11 +4,15 @@ import asyncio
 import json
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import toy_envs
 
+from agentgym.actions import ParsedAction, action_format
+from agentgym.env import Frame, WorkerKind
 from agentgym.errors import DataError, PolicyError, UnknownNameError, UsageError
 from agentgym.models.tiny import build_tiny
 from agentgym.policies import make_policy
@@ -16,7 +20,9 @@ from agentgym.policies.human import HumanPolicy
 from agentgym.policies.scripted import ExpertPolicy, RandomPolicy, ReplayPolicy
 from agentgym.policies.transformers import TransformersPolicy
 from agentgym.policy import Completion, Policy, Request, Sampling
+from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
 from agentgym.stop_reason import StopReason
+from agentgym.tool import ToolCall, ToolSpec
 from agentgym.trajectory import Trajectory, Turn
 
 
@@ -69,6 +75,98 @@ def test_errors_of_a_noisy_expert_are_marked_and_are_never_its_own_action():
     first = {(word, "door") for word in ("a", "red", "door")}
     second = {("open", word) for word in ("a", "red")}
     assert others == first | second
+
+
+class Offering(toy_envs.Counter):
+    """Lists what may be done."""
+
+    def _show(self, text: str, **given: Any) -> Frame:
+        frame = super()._show(text, **given)
+        commands = [str(number) for number in range(-6, 7)]
+        return replace(frame, info={**frame.info, "admissible_commands": commands})
+
+
+def played(policy: Policy, kind: Any, form: str, episodes: int = 30) -> list[Turn]:
+    arguments = {"action_format": form, "max_turns": 4}
+    once = RolloutConfig(worker=WorkerKind.SHARED, retries=0)
+    with Collector(kind, arguments, policy, once) as collector:
+        trajectories = collector.collect([EpisodeSpec(seed=k) for k in range(episodes)])
+    assert all(trajectory.stop_reason.trainable for trajectory in trajectories)
+    return [turn for trajectory in trajectories for turn in trajectory.turns]
+
+
+FORMATS = ["plain", "tags", "tool_call", "react"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("kind", [Offering, toy_envs.Counter, toy_envs.Moody])
+def test_random_commands_are_actions_in_every_format(kind: Any, form: str):
+    turns = played(RandomPolicy(), kind, form)
+    assert len({turn.action for turn in turns}) > 5
+    tool = "do" if kind is toy_envs.Moody else "add"
+    assert all([call.name for call in turn.calls] == [tool] for turn in turns)
+    if kind is Offering:
+        assert {turn.action_error for turn in turns} == {None}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_errors_of_a_noisy_expert_are_other_actions_in_every_format(form: str):
+    turns = played(ExpertPolicy("slow", noise=0.4), Offering, form)
+    wrong = [turn for turn in turns if turn.exploratory]
+    assert len(wrong) > 20
+    for turn in turns:
+        [call] = turn.calls
+        assert call.name == "add"
+        right = call.arguments["number"] in {"-1", "0", "1"} and turn.action_error is None
+        assert right or turn.exploratory
+    # Half of them are commands, half have a word that was read, which is mostly no number.
+    commands = sum(turn.action_error is None for turn in wrong)
+    assert 0.25 < commands / len(wrong) < 0.85
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_other_command_is_never_the_experts_action(form: str):
+    tools = (ToolSpec.text("do", "Does it.", "what", "what to do"),)
+    chosen = action_format(form)
+
+    def written(command: str) -> str:
+        thought = ParsedAction((ToolCall("do", {"what": command}),), "Open it.")
+        return chosen.render(thought, tools)
+
+    asked = [
+        replace(
+            request("e", "s", "a red door", seed=k),
+            info={
+                "expert_action": written("open door"),
+                "admissible_commands": ["open door", "look"],
+            },
+            tools=tools,
+            action_format=chosen,
+        )
+        for k in range(300)
+    ]
+    found = asyncio.run(ExpertPolicy(noise=0.9).generate(asked))
+    said = {
+        str(chosen.parse(one.text, tools).calls[0].arguments["what"])
+        for one in found
+        if one.exploratory
+    }
+    slips = {f"{word} door" for word in ("a", "red", "door")} | {"open a", "open red"}
+    assert said == {"look"} | slips
+    assert {one.text for one in found if not one.exploratory} == {written("open door")}
+
+
+def test_an_action_without_a_text_is_misread_as_a_whole():
+    tools = (ToolSpec("press", "Presses.", {"type": "object"}),)
+    chosen = action_format("tool_call")
+    right = chosen.render(ParsedAction((ToolCall("press", {"times": 2}),)), tools)
+    asked = replace(
+        request("e", "s", "a door", seed=1, expert_action=right), tools=tools, action_format=chosen
+    )
+    [found] = asyncio.run(ExpertPolicy(noise=0.999).generate([asked]))
+    assert found.exploratory
+    assert found.text != right
+    assert answer(RandomPolicy(), asked) in {"a", "door"}
 
 
 @pytest.mark.parametrize("noise", [1.0, -0.1])
