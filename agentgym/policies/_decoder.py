@@ -154,12 +154,15 @@ class Decoder:
             self._clock = 0
 
     def abandon(self) -> list[Job]:
-        """Drop every job and every slot's content, and return the jobs."""
+        """Drop every job, free every slot of its episode and content, and return the jobs."""
         jobs = [*self._waiting, *(job for job in self._jobs if job is not None)]
         self._waiting.clear()
         self._jobs = [None] * len(self._jobs)
         self._busy[:] = False
-        self._held[:] = self._known[:] = 0
+        # Nothing is left in a slot that would be worth keeping for its episode.
+        self._owner = [None] * len(self._owner)
+        self._slot_of.clear()
+        self.invalidate()
         return jobs
 
     def step(self, version: int) -> list[Job]:
@@ -240,7 +243,7 @@ class Decoder:
         self.stats.sampled_ids += len(slots)
         stopped = self._is_stop[ids]
         ended = stopped | (at + 1 >= self._end[slots])
-        done: list[Job] = []
+        answers: list[tuple[int, str, FinishReason]] = []
         for k in np.flatnonzero(ended | self._has_stops[slots]):
             slot, text = int(slots[k]), None
             job = self._jobs[slot]
@@ -254,8 +257,9 @@ class Decoder:
                 )
                 if text is None:
                     text = self._template.decode(answer[:-1] if stopped[k] else answer)
-                done.append(self._finish(slot, text, finish))
-        return done
+                answers.append((slot, text, finish))
+        # Only now that nothing can fail any more: a finished job is out of reach of `abandon`.
+        return [self._finish(*answer) for answer in answers]
 
     def _finish(self, slot: int, text: str, finish: FinishReason) -> Job:
         job = self._jobs[slot]
@@ -285,8 +289,11 @@ class Decoder:
             if job is not None and job.cancelled:
                 self._vacate(int(slot))
         for _ in range(len(self._waiting)):
-            job = self._waiting.popleft()
-            if not job.cancelled and not self._place(job, version):
+            # In the line until it is seated, so that a fault on the way doesn't lose it.
+            job = self._waiting[0]
+            settled = job.cancelled or self._place(job, version)
+            self._waiting.popleft()
+            if not settled:
                 self._waiting.append(job)
 
     def _place(self, job: Job, version: int) -> bool:

@@ -347,6 +347,58 @@ def test_a_model_that_fails_is_an_infra_error_and_the_next_request_works():
     assert len(ask(policy, request(10))[0].ids) > 0
 
 
+def test_a_fault_takes_every_slot_from_its_episode():
+    policy = build(slots=2)
+    ask(policy, request(40, "idle", seed=1))
+    forward = policy._decoder._forward
+
+    def broken(*_: Any) -> torch.Tensor:
+        raise RuntimeError("device lost")
+
+    policy._decoder._forward = broken
+    with pytest.raises(InfraError, match="device lost"):
+        ask(policy, request(40, "a", seed=2))
+    policy._decoder._forward = forward
+    # What the slots held is gone: nobody is pushed out of them, and nothing is taken from them.
+    before = policy.stats
+    again = ask(policy, request(40, "a", seed=2), request(40, "b", seed=3))
+    after = policy.stats
+    assert (after.evictions, after.reused_ids) == (before.evictions, before.reused_ids)
+    fresh = ask(build(slots=2), request(40, "a", seed=2), request(40, "b", seed=3))
+    for found, expected in zip(again, fresh, strict=True):
+        np.testing.assert_array_equal(found.ids, expected.ids)
+
+
+@pytest.mark.parametrize("place", ["copy", "cut"])
+def test_a_fault_between_two_passes_fails_every_call_and_loses_none(
+    place: str, monkeypatch: pytest.MonkeyPatch
+):
+    policy = build(slots=8)
+    decoder = policy._decoder
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("device lost")
+
+    async def run() -> list[Any]:
+        # Prompts of their own end in one pass: the first has its answer when the second's fails.
+        calls = [
+            policy.generate([request(40, name, 0 if place == "copy" else k, max_tokens=1, stop=s)])
+            for k, (name, s) in enumerate([("a", ()), ("b", ("x",))])
+        ]
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 20)
+
+    with monkeypatch.context() as patch:
+        if place == "copy":  # one reads the common prompt, and the other is to copy it
+            patch.setattr(decoder._kv, "copy", broken)
+        else:
+            patch.setattr(decoder._stops, "may_complete", lambda _, stops: stops and broken())
+        found = asyncio.run(run())
+    assert any(isinstance(one, InfraError) for one in found)
+    assert all(isinstance(one, InfraError | list) for one in found)
+    assert decoder.idle
+    assert len(ask(policy, request(10))[0].ids) > 0
+
+
 def test_a_closed_policy_refuses():
     policy = build()
 
