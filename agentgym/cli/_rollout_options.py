@@ -6,9 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from agentgym.errors import UsageError
-from agentgym.policies import make_policy
-from agentgym.policy import Policy, Sampling
+from agentgym.policy import Sampling
 from agentgym.progress import Display
 from agentgym.rollout import RolloutConfig
 
@@ -56,18 +54,6 @@ def rollout_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-def named_policy(spec: str) -> Policy:
-    """Return the policy that a spec names.
-
-    Raises:
-        UsageError: If the spec names none, or a policy can't read what follows its name.
-    """
-    try:
-        return make_policy(spec)
-    except ValueError as fault:
-        raise UsageError(f"Policy {spec!r}: {fault}") from fault
 
 
 def rollout_config(concurrency: int | None) -> RolloutConfig:

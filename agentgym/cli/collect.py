@@ -9,7 +9,6 @@ from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import (
     COUNT,
     display,
-    named_policy,
     rollout_config,
     rollout_options,
     sampling,
@@ -17,6 +16,7 @@ from agentgym.cli._rollout_options import (
 from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.evaluation import Evaluation
+from agentgym.policies import make_policy
 from agentgym.rollout import collect
 from agentgym.store import Store
 
@@ -47,7 +47,7 @@ def command(
 
     Options of the environment follow as KEY=VALUE. Tasks are drawn by seed.
     """
-    actor = named_policy(policy)
+    actor = make_policy(policy)
     with new_run(run_folder(out, "collect"), "collect") as run, Store.writer(run.path) as writer:
         trajectories = collect(
             env_id,

@@ -8,7 +8,6 @@ from agentgym.cli import ExitCode
 from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import (
     display,
-    named_policy,
     rollout_config,
     rollout_options,
     sampling,
@@ -16,6 +15,7 @@ from agentgym.cli._rollout_options import (
 from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.evaluation import Estimate, evaluate
+from agentgym.policies import make_policy
 from agentgym.store import Store
 
 
@@ -37,7 +37,7 @@ def command(
 
     Options of the environment follow as KEY=VALUE, such as split=valid_unseen difficulty=tiny.
     """
-    actor = named_policy(policy)
+    actor = make_policy(policy)
     with new_run(run_folder(out, "eval"), "eval") as run, Store.writer(run.path) as writer:
         result = evaluate(
             env_id,

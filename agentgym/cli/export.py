@@ -5,11 +5,8 @@ from pathlib import Path
 import click
 
 from agentgym.errors import StoreError, UsageError
-from agentgym.store import Condition, Format, export
-from agentgym.store.where import Operator
+from agentgym.store import Format, export
 from agentgym.store.writer import FOLDER
-
-_UNORDERED = (Operator.EQUAL, Operator.UNEQUAL)
 
 
 @click.command("export")
@@ -27,10 +24,6 @@ def command(run: Path, out: Path, format_: str | None, where: tuple[str, ...]) -
 
     Conditions choose which, such as 'success=true' 'turns<10'.
     """
-    for text in where:
-        condition = Condition.parse(text)
-        if condition.value is None and condition.operator not in _UNORDERED:
-            raise UsageError(f"{text!r}: null is in no order; compare with = or !=")
     try:
         written = export(run, out, format=format_, where=where)
     except StoreError as fault:

@@ -112,10 +112,17 @@ class RandomPolicy(ScriptedPolicy):
     Args:
         seed: Seeds the choices.
         render: Writes a command as an action; in the environment's action format if None.
+
+    Raises:
+        UsageError: If the seed is no whole number.
     """
 
     def __init__(self, seed: int | str = 0, render: Callable[[str], str] | None = None) -> None:
-        self._seed, self._render = int(seed), render
+        try:
+            self._seed = int(seed)
+        except ValueError as fault:
+            raise UsageError(f"A seed is a whole number, got {seed!r}; try random:0") from fault
+        self._render = render
 
     def _answer(self, request: Request) -> str:
         choices = list(request.info.get("admissible_commands") or _read(request).split() or [""])

@@ -71,7 +71,10 @@ class Condition:
         kind = _kinds().get(name)
         if kind is None:
             raise UnknownNameError("field", name, _kinds())
-        return cls(name, Operator(sign), _value(text, kind, value))
+        condition = cls(name, Operator(sign), _value(text, kind, value))
+        if condition.value is None and condition.operator in _COMPARE:
+            raise UsageError(f"{text!r}: null is in no order; compare with = or !=")
+        return condition
 
     def __call__(self, summary: Summary) -> bool:
         """Return whether the condition holds; a field that is None is in no order."""

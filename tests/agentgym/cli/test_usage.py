@@ -69,7 +69,7 @@ def test_a_number_out_of_range_of_another_verb(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--policy", "random:abc"), "Policy 'random:abc': invalid literal for int()"),
+        (("--policy", "random:abc"), "A seed is a whole number, got 'abc'"),
         (("--policy", "ranom"), "did you mean 'random'?"),
         (("--policy", "random", "max_turns=2024-13-45"), "max_turns: '2024-13-45' is no value"),
         (("--policy", "random", "max_turn=3"), "did you mean 'max_turns'?"),
