@@ -1,12 +1,13 @@
 """`Store`: the reading end. It never writes, so it may watch a run that is going on.
 
 Opening reads every frame's header and no body: lists, filters and groups come from these. A body is
-read when its trajectory is asked for, checked against its checksum, and the patches that came later
-are laid over it. `refresh` takes in what was added since.
+read when its trajectory is asked for, checked against its checksum, and its patches are laid over
+it in the order in which they were written. `refresh` takes in what was added since.
 """
 
 import logging
 import os
+from bisect import insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -104,7 +105,8 @@ class Store:
                             self._entries[summary.id] = _Entry(summary, frame)
                             new[summary.id] = summary
                     case "patch":
-                        self._patches.setdefault(frame.header["id"], []).append(frame)
+                        patches = self._patches.setdefault(frame.header["id"], [])
+                        insort(patches, frame, key=_age)
                     case "rewind":
                         self._rewinds.append(frame.header)
                         for summary in self.summaries():
@@ -217,6 +219,12 @@ class Store:
 def _taken_back(summary: Summary, rewind: dict[str, Any]) -> bool:
     late = summary.step is not None and summary.step > rewind["step"]
     return late and summary.written < rewind["written"]
+
+
+def _age(patch: Located) -> tuple[float, str, int]:
+    # Files are scanned one by one, so the order of scanning says nothing about two writers. Where
+    # their clocks agree to the tick, all readers should still see the same.
+    return patch.header["written"], patch.path.name, patch.start
 
 
 def _lay_over(trajectory: Trajectory, patch: Located) -> None:

@@ -70,6 +70,7 @@ class StoreWriter:
         self._sync_seconds = sync_seconds
         self._lock = threading.Lock()
         self._closed = False
+        self._patched = 0.0
         self._begin()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +109,8 @@ class StoreWriter:
     ) -> None:
         """Add figures to a trajectory that is, or will be, in the store; later ones win.
 
+        What is later is told by the clock, among several machines by theirs.
+
         Args:
             trajectory_id: Its id; it may be another writer's.
             turns: What to lay over the turns.
@@ -126,9 +129,11 @@ class StoreWriter:
         names = dict.fromkeys(name for patch in turns for name in patch.arrays)
         columns = {name: [patch.arrays.get(name) for patch in turns] for name in names}
         body = encode_body(Body(document, columns), self._level)
-        header = {"kind": "patch", "id": trajectory_id, "written": time.time()}
         with self._lock:
             self._check_process()
+            # A clock may be set back, and a writer's own patches must still come in order.
+            self._patched = max(self._patched, time.time())
+            header = {"kind": "patch", "id": trajectory_id, "written": self._patched}
             self._append(encode_frame(header, body))
 
     def rewind(self, step: int) -> None:

@@ -3,7 +3,9 @@
 import os
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,12 @@ def add(run, *seeds, **given):
 
 def ids(store):
     return [summary.id for summary in store.summaries()]
+
+
+def set_clock(monkeypatch, *times):
+    """Let the writers' clocks show these times, one at each look."""
+    clock = SimpleNamespace(time=iter(times).__next__, monotonic=time.monotonic)
+    monkeypatch.setattr("agentgym.store.writer.time", clock)
 
 
 def test_what_was_added_is_listed_and_found_in_order(tmp_path):
@@ -92,6 +100,34 @@ def test_patches_lie_over_the_turns_wherever_they_come_from(tmp_path):
         expected.meta["used"] = 3
         assert same(reader["episode-0"], expected)
         assert reader["episode-1"].turns[0].advantage == 7.0
+
+
+def test_the_newest_patch_wins_whichever_file_it_is_in(tmp_path, monkeypatch):
+    set_clock(monkeypatch, 100.0, 103.0, 101.0, 102.0)
+    with StoreWriter(tmp_path) as first, StoreWriter(tmp_path) as second:
+        first._name, second._name = "1-first", "2-second"
+        second.add(episode(0))
+        watching = Store.open(tmp_path)
+        first.patch("episode-0", [TurnPatch(0, value=103.0)], meta={"at": 103})
+        second.patch("episode-0", [TurnPatch(0, value=101.0, advantage=101.0)], meta={"at": 101})
+        watching.refresh()
+        second.patch("episode-0", [TurnPatch(0, value=102.0)], meta={"at": 102})
+        watching.refresh()
+    for store in (watching, Store.open(tmp_path)):
+        patched = store["episode-0"]
+        assert patched.meta["at"] == 103
+        assert patched.turns[0].value == 103.0
+        assert patched.turns[0].advantage == 101.0
+
+
+def test_a_writers_later_patch_wins_when_the_clock_was_set_back(tmp_path, monkeypatch):
+    set_clock(monkeypatch, 100.0, 90.0)
+    with StoreWriter(tmp_path) as writer:
+        writer.patch("episode-0", meta={"at": "first"})
+        writer.patch("episode-0", meta={"at": "second"})
+        monkeypatch.undo()
+        writer.add(episode(0))
+    assert Store.open(tmp_path)["episode-0"].meta["at"] == "second"
 
 
 def test_a_patch_of_a_turn_that_is_not_there_is_said(tmp_path):
