@@ -35,6 +35,8 @@ PACK = ".pack"
 # One read of this size takes in the prefix and nearly every header.
 _FIRST_READ = 1024
 _SEARCH_BYTES = 1 << 20
+# No file has this number, so whatever is asked of it fails.
+_CLOSED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,24 +196,52 @@ class SegmentWriter:
         except OSError as fault:
             with suppress(OSError):
                 os.ftruncate(self._file, self.size)
+                # Nobody syncs the earlier frames any more, and they may be all there is of a run.
+                os.fsync(self._file)
             self.abandon()
-            raise StoreError(f"{self.path} can't be written: {fault.strerror}") from fault
+            raise StoreError(
+                f"{self.path} can't be written: {fault.strerror}; free space or mend the disk, "
+                "then add what failed again (it goes to a new file)"
+            ) from fault
         self.size += len(frame)
         self.frames += 1
 
     def sync(self) -> None:
-        """Wait until what was appended is on the disk."""
-        os.fsync(self._file)
+        """Wait until what was appended is on the disk.
+
+        Raises:
+            StoreError: If it could not be brought there. The file is closed then: a system that
+                failed to write a page may call it clean, and the next sync would find nothing
+                wrong.
+        """
+        try:
+            os.fsync(self._file)
+        except OSError as fault:
+            self.abandon()
+            raise StoreError(
+                f"{self.path} can't be synced: {fault.strerror}; its latest trajectories may not "
+                "outlive a power cut. Free space or mend the disk, then add them again (they go to "
+                "a new file)"
+            ) from fault
 
     def seal(self) -> None:
-        """Write the frame that says the file is complete, and close it."""
+        """Write the frame that says the file is complete, and close it.
+
+        Raises:
+            StoreError: If that fails. The file is closed all the same.
+        """
         self.append(encode_frame({"kind": "seal", "frames": self.frames}))
         self.sync()
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the file as it is."""
-        os.close(self._file)
+        """Close the file as it is; may be called more than once."""
+        # The number is forgotten first: once closed it may soon be another file's.
+        file, self._file = self._file, _CLOSED
+        if file != _CLOSED:
+            # What closing could report was either reported by `sync` or is given up here.
+            with suppress(OSError):
+                os.close(file)
 
 
 def writer_name() -> str:

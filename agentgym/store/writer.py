@@ -84,7 +84,7 @@ class StoreWriter:
             What lists show of it.
 
         Raises:
-            StoreError: If it can't be written, or a field can't be stored.
+            StoreError: If it can't be written or synced, or a field can't be stored.
             UsageError: If the writer is closed.
         """
         summary = Summary.of(trajectory, time.time())
@@ -117,7 +117,7 @@ class StoreWriter:
             meta: What to lay over `meta`; JSON values.
 
         Raises:
-            StoreError: If it can't be written, or a figure can't be stored.
+            StoreError: If it can't be written or synced, or a figure can't be stored.
             UsageError: If the writer is closed.
         """
         document: dict[str, Any] = {
@@ -142,7 +142,7 @@ class StoreWriter:
         Trajectories written before now whose `meta["step"]` is greater are no longer shown.
 
         Raises:
-            StoreError: If it can't be written.
+            StoreError: If it can't be written or synced.
             UsageError: If the writer is closed.
         """
         header = {"kind": "rewind", "step": step, "written": time.time()}
@@ -151,14 +151,21 @@ class StoreWriter:
             self._append(encode_frame(header))
 
     def close(self) -> None:
-        """Seal the files; may be called more than once."""
+        """Seal the files; may be called more than once.
+
+        Raises:
+            StoreError: If one can't be written or synced. Both are closed all the same.
+        """
         with self._lock:
-            if not self._closed and os.getpid() == self._process:
-                if self._pack is not None:
-                    self._pack.seal()
-                if self._segment is not None:
-                    self._segment.seal()
-            self._closed = True
+            closed, self._closed = self._closed, True
+            if closed or os.getpid() != self._process:
+                return
+            segment, self._segment = self._segment, None
+            try:
+                self._sync_pack(seal=True)
+            finally:
+                if segment is not None:
+                    segment.seal()
 
     def __enter__(self) -> Self:
         return self
@@ -190,36 +197,50 @@ class StoreWriter:
                     inherited.abandon()
             self._begin()
 
+    # A file is held apart while something is asked of it: one that failed is not written to again.
+
     def _append(self, frame: bytes) -> None:
-        if self._segment is None:
-            self._segment = self._open(SEGMENT)
-        # Held apart while it is written to: a file that failed is not written to again.
-        segment, self._segment = self._segment, None
+        segment = self._segment or self._open(SEGMENT)
+        self._segment = None
         segment.append(frame)
         self._segment = segment
-        if self._segment.size >= self._segment_bytes:
-            self._sync_pack()
-            self._segment.seal()
-            self._segment = None
-        elif time.monotonic() - self._synced >= self._sync_seconds:
-            self._sync_pack()
-            self._segment.sync()
+        full = segment.size >= self._segment_bytes
+        if not full and time.monotonic() - self._synced < self._sync_seconds:
+            return
+        # Images first, here too. A pack that fails leaves the segment in use: it is in order.
+        self._sync_pack()
+        self._segment = None
+        if full:
+            segment.seal()
+        else:
+            segment.sync()
+            self._segment = segment
             self._synced = time.monotonic()
 
     def _add_image(self, digest: str, image: Image) -> None:
-        if self._pack is None:
-            self._pack = self._open(PACK)
-        pack, self._pack = self._pack, None
-        pack.append(encode_image(digest, image, self._level))
+        frame = encode_image(digest, image, self._level)
+        pack = self._pack or self._open(PACK)
+        self._pack = None
+        pack.append(frame)
         self._pack = pack
         self._known_images.add(digest)
-        if self._pack.size >= self._segment_bytes:
-            self._pack.seal()
-            self._pack = None
+        if pack.size >= self._segment_bytes:
+            self._sync_pack(seal=True)
 
-    def _sync_pack(self) -> None:
-        if self._pack is not None:
-            self._pack.sync()
+    def _sync_pack(self, *, seal: bool = False) -> None:
+        pack, self._pack = self._pack, None
+        if pack is None:
+            return
+        try:
+            if seal:
+                pack.seal()
+            else:
+                pack.sync()
+                self._pack = pack
+        except StoreError:
+            # Later trajectories must not lean on images that may not have reached the disk.
+            self._known_images.clear()
+            raise
 
     def _open(self, suffix: str) -> SegmentWriter:
         path = self.folder / f"{self._name}-{self._number:04d}{suffix}"

@@ -245,28 +245,6 @@ def test_a_closed_writer_says_so(tmp_path):
         writer.add(episode(0))
 
 
-def test_a_full_disk_is_an_error_and_damages_nothing(tmp_path, monkeypatch):
-    writer = Store.writer(tmp_path)
-    writer.add(episode(0))
-    write = os.write
-
-    def full(file, data):
-        if len(data) > 100:
-            return write(file, data[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "write", full)
-    with pytest.raises(StoreError, match="No space left on device"):
-        writer.add(episode(1))
-    monkeypatch.undo()
-    writer.add(episode(2))
-    writer.close()
-    store = Store.open(tmp_path)
-    assert ids(store) == ["episode-0", "episode-2"]
-    assert store.damage == []
-    assert store.torn_bytes == 0
-
-
 def test_reading_writes_nothing(tmp_path):
     add(tmp_path, 0, 1, image_side=8)
 
