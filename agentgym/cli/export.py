@@ -4,9 +4,7 @@ from pathlib import Path
 
 import click
 
-from agentgym.errors import StoreError, UsageError
 from agentgym.store import Format, export
-from agentgym.store.writer import FOLDER
 
 
 @click.command("export")
@@ -24,10 +22,5 @@ def command(run: Path, out: Path, format_: str | None, where: tuple[str, ...]) -
 
     Conditions choose which, such as 'success=true' 'turns<10'.
     """
-    try:
-        written = export(run, out, format=format_, where=where)
-    except StoreError as fault:
-        if (run / FOLDER).is_dir():
-            raise
-        raise UsageError(str(fault)) from fault  # no store that failed, but none at all
+    written = export(run, out, format=format_, where=where)
     click.echo(f"{written.path}: {written.trajectories} trajectories ({written.format})")

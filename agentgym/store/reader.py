@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from agentgym.errors import StoreError
+from agentgym.errors import DataError, StoreError
 from agentgym.store.codec import decode_body, decode_trajectory
 from agentgym.store.images import ImagePacks
 from agentgym.store.open_files import OpenFiles
@@ -52,13 +52,14 @@ class Store:
         run_dir: The run's directory.
 
     Raises:
-        StoreError: If it holds no trajectories folder, or was written by a newer agentgym.
+        DataError: If it holds no trajectories folder.
+        StoreError: If a newer agentgym wrote it.
     """
 
     def __init__(self, run_dir: str | os.PathLike[str]) -> None:
         self.folder = Path(run_dir) / FOLDER
         if not self.folder.is_dir():
-            raise StoreError(
+            raise DataError(
                 f"{run_dir} holds no {FOLDER}/ folder; give the directory of a run that "
                 "`agentgym eval`, `collect` or `train` wrote"
             )
@@ -75,7 +76,8 @@ class Store:
         """Open a run's store for reading.
 
         Raises:
-            StoreError: If it holds no trajectories folder, or was written by a newer agentgym.
+            DataError: If it holds no trajectories folder.
+        StoreError: If a newer agentgym wrote it.
         """
         return cls(run_dir)
 

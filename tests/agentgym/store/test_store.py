@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from store_cases import episode, same
 
-from agentgym.errors import MissingDependencyError, StoreError, UsageError
+from agentgym.errors import DataError, MissingDependencyError, StoreError, UsageError
 from agentgym.store import Rows, Store, StoreWriter, TurnPatch
 
 
@@ -260,7 +260,7 @@ def test_reading_writes_nothing(tmp_path):
 
 
 def test_a_folder_without_a_store_is_said(tmp_path):
-    with pytest.raises(StoreError, match=r"holds no trajectories/ folder; give the directory"):
+    with pytest.raises(DataError, match=r"holds no trajectories/ folder; give the directory"):
         Store.open(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -57,6 +57,7 @@ def test_a_field_that_is_none_can_be_asked_for():
         ("sucess=true", UnknownNameError, "did you mean 'success'"),
         ("metrics=1", UnknownNameError, "no field 'metrics'"),
         ("success", UsageError, "has the form field=value"),
+        ("step<null", UsageError, "null is in no order"),
         ("success=maybe", UsageError, "must be true or false"),
         ("step=soon", UsageError, "must be a number"),
     ],
