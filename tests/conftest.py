@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import os
 
 import pytest
@@ -12,6 +13,17 @@ settings.load_profile("agentgym")
 # What only a machine with other hardware can run; anything else that is skipped in CI is missing
 # there, and a missing part must fail.
 _HARDWARE = ("gpu",)
+
+# Importing torch and transformers makes half a million objects that stay. The collector would walk
+# them again and again, which cost a tenth of the fast tests' time; nothing that a test makes is
+# exempt.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the imports made out of every later collection."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import gpu_update
@@ -172,7 +172,7 @@ class Changed:
     ("trainer", "message"),
     [
         (Moved, r"TRL 9\.0 has no GRPOTrainer\._generate_and_score_completions"),
-        (Changed, r"TRL 9\.0 could not be driven, this was written for 1\.16: TypeError"),
+        (Changed, r"TRL 9\.0 could not be driven, .* 1\.16: TypeError: .* no arguments"),
     ],
 )
 def test_another_trl_is_reported(
@@ -180,6 +180,10 @@ def test_another_trl_is_reported(
 ) -> None:
     module = fake_trl(GRPOTrainer=trainer, GRPOConfig=lambda **_: None)
     monkeypatch.setitem(sys.modules, "trl", module)
+    # Only a TRL that works needs the real one, which takes longer to import than all of this.
+    data_sets = ModuleType("datasets")
+    vars(data_sets)["Dataset"] = SimpleNamespace(from_dict=dict)
+    monkeypatch.setitem(sys.modules, "datasets", data_sets)
     with pytest.raises(NoPeerError, match=message):
         gpu_update.trl_update(PLAN, batch())
     assert re.match(message, str(gpu_update.measure(gpu_update.trl_update, PLAN, batch())))

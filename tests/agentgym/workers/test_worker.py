@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import toy_envs
 import worker_envs
 
-from agentgym.env import WorkerKind
+from agentgym.env import Frame, WorkerKind
 from agentgym.errors import (
     EnvError,
     EpisodeStateError,
@@ -24,6 +24,7 @@ from agentgym.errors import (
     UnknownNameError,
     UsageError,
 )
+from agentgym.tool import ToolCall
 from agentgym.workers import Worker, make_worker, worker_kind
 
 KINDS = [
@@ -185,15 +186,26 @@ def test_a_thread_worker_keeps_its_thread(make: Make) -> None:
     assert worker.step("x").result().observation["text"] == "x 2"
 
 
-def test_the_shared_thread_moves_a_slow_environment_aside(make: Make) -> None:
+def test_the_shared_thread_moves_a_slow_environment_aside(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act, released = toy_envs.Moody._act, threading.Event()
+
+    def slow_act(env: toy_envs.Moody, calls: Sequence[ToolCall]) -> Frame:
+        if calls[0].arguments["what"] == "wait":
+            assert released.wait(60)
+        return act(env, calls)
+
+    monkeypatch.setattr(toy_envs.Moody, "_act", slow_act)
     slow, quick = make(WorkerKind.SHARED), make(WorkerKind.SHARED)
     slow.reset().result()
     quick.reset().result()
-    waiting = slow.step("sleep 3")
+    waiting = slow.step("wait")
     for _ in range(10):
-        quick.step("x").result()
+        quick.step("x", timeout=30).result()
     assert not waiting.done()
-    assert waiting.result().observation["text"] == "sleep 1"
+    released.set()
+    assert waiting.result().observation["text"] == "wait 1"
 
 
 def test_many_hanging_neighbours_do_not_stop_the_shared_thread(make: Make) -> None:

@@ -2,6 +2,7 @@ import json
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,8 +159,9 @@ def test_the_same_game_in_another_process(tmp_path: Path):
         "play, dice = Game.load(sys.argv[1]).start(), random.Random(0)\n"
         "print([(play.step(dice.choice(play.admissible)), play.state) for _ in range(30)])"
     )
-    runs = {
-        subprocess.run(
+
+    def run(seed: str) -> str:
+        return subprocess.run(
             [sys.executable, "-c", code, str(path)],
             capture_output=True,
             text=True,
@@ -167,8 +169,9 @@ def test_the_same_game_in_another_process(tmp_path: Path):
             check=True,
             env={"PYTHONHASHSEED": seed, "PATH": ""},
         ).stdout
-        for seed in ("1", "2")
-    }
+
+    with ThreadPoolExecutor() as pool:
+        runs = set(pool.map(run, ("1", "2")))
     assert len(runs) == 1
 
 

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -51,15 +52,18 @@ def digests() -> list[str]:
 def test_a_game_is_the_same_in_another_process():
     folder = os.path.dirname(__file__)
     code = f"import sys; sys.path.insert(0, {folder!r}); import test_game as t; print(*t.digests())"
-    other = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONHASHSEED": "12345"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert other.stdout.split() == digests()
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(
+            subprocess.run,
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": "12345"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        here = digests()
+        assert other.result().stdout.split() == here
 
 
 def test_games_stay_what_they_were():
