@@ -9,6 +9,7 @@ import pytest
 import toy_envs
 from store_cases import episode
 
+from agentgym.backoff import Backoff
 from agentgym.cli import ExitCode, main
 from agentgym.cli._outcome import outcome
 from agentgym.errors import InfraError, StoreError
@@ -61,6 +62,7 @@ def test_where_every_episode_failed_the_commonest_error_is_said(
 ) -> None:
     if broken is not None and fault is not None:
         monkeypatch.setattr(toy_envs.Counter, broken, raises(fault))
+    monkeypatch.setattr(Backoff, "seconds", lambda *_: 0.0)
     assert run(verb) is ExitCode.FAILED
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"agentgym: 2 of 2 episodes failed, 2 of them with: {error}")
