@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-# What `python3 -m venv` and the editable install need from Debian. Later parts add theirs here.
+# What `python3 -m venv` and the editable install need from Debian, and what the sandboxes do.
 DEBIAN_PACKAGES := python3-venv git
+SANDBOX_PACKAGES := bubblewrap python3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint typecheck unit demo parity bench docs clean
@@ -34,6 +35,7 @@ $(VENV)/.for-demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.for-all: $(VENV)/.made pyproject.toml
+	@sh scripts/debian-packages.sh $(SANDBOX_PACKAGES)
 	$(PIP) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.for-demo
 

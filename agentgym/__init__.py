@@ -23,6 +23,7 @@ from agentgym.trajectory import TokenSequence, Trajectory, Turn
 if TYPE_CHECKING:
     from agentgym.evaluation import Evaluation, evaluate
     from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig, collect
+    from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec, make_sandbox
     from agentgym.store import Store
     from agentgym.vector import make_vec
 
@@ -39,6 +40,11 @@ _LATER = {
     "evaluate": "agentgym.evaluation",
     "Evaluation": "agentgym.evaluation",
     "Store": "agentgym.store",
+    "make_sandbox": "agentgym.sandbox",
+    "Sandbox": "agentgym.sandbox",
+    "SandboxSpec": "agentgym.sandbox",
+    "ExecResult": "agentgym.sandbox",
+    "Limit": "agentgym.sandbox",
 }
 
 __all__ = [
@@ -53,6 +59,11 @@ __all__ = [
     "evaluate",
     "Evaluation",
     "Store",
+    "make_sandbox",
+    "Sandbox",
+    "SandboxSpec",
+    "ExecResult",
+    "Limit",
     "AgentEnv",
     "Frame",
     "Observation",

@@ -1,0 +1,249 @@
+"""Sandboxes: where code that a model wrote runs. `make_sandbox` gives one of type `Sandbox`.
+
+A sandbox is a box with a working directory, a user without rights, and limits. `exec` runs source
+or a command in it and tells what came of it. A limit ends the program and is named in the result;
+what the program did wrong is its exit code and its stderr. Only what the sandbox itself fails at is
+an exception: `InfraError`, which an episode is retried for and a model never blamed for.
+
+    with agentgym.make_sandbox("bubblewrap", wall_seconds=5, memory_mb=256) as box:
+        print(box.exec("print(6 * 7)", language="python").stdout)
+        print(box.exec(["ls", "-l"]).stdout)
+
+Backends are named by the entry-point group `agentgym.sandboxes`.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache, partial
+from typing import Any, Self, TypeVar
+
+from pydantic import Field
+
+from agentgym.config import Config, validate
+from agentgym.errors import DataError, UsageError
+from agentgym.registry import sandboxes
+
+__all__ = ["ExecResult", "Limit", "Sandbox", "SandboxSpec", "make_sandbox"]
+
+
+T = TypeVar("T")
+
+
+class Limit(StrEnum):
+    """What ended a program, or what it ran into."""
+
+    WALL = "wall_seconds"
+    CPU = "cpu_seconds"
+    MEMORY = "memory_mb"
+    PROCESSES = "processes"
+    DISK = "disk_mb"
+
+
+class SandboxSpec(Config):
+    """What a box may use; the same for every backend."""
+
+    image: str | None = Field(
+        None, description="a Docker image, or the folder of a root file system; None: the backend's"
+    )
+    wall_seconds: float = Field(10.0, gt=0, description="of one exec")
+    cpu_seconds: float = Field(10.0, gt=0, description="of one process, rounded up")
+    memory_mb: int = Field(512, ge=16, description="MiB of one process, or of the box: see Backend")
+    processes: int = Field(32, ge=1, description="processes and threads at once")
+    disk_mb: int = Field(64, ge=1, description="MiB that the box's files may take")
+    output_bytes: int = Field(65536, ge=0, description="kept of stdout and of stderr, each")
+    env: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, bytes | str] = Field(
+        default_factory=dict, description="files in the working directory, by path"
+    )
+    modules: tuple[str, ...] = Field(
+        (),
+        description="Python modules that are imported beforehand, so that no exec waits for them",
+    )
+    stateful: bool = Field(
+        False, description="Python source runs in one namespace, cell after cell, as in a notebook"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What came of an exec.
+
+    Attributes:
+        stdout: What it printed, the first `output_bytes` of it; what is no UTF-8 is replaced.
+        stderr: The same of its error stream.
+        exit_code: Its exit status, or minus the signal that ended it, as in `subprocess`.
+        seconds: How long it took.
+        cpu_seconds: CPU time of its processes that it waited for; 0 in a stateful box.
+        limit: The limit that ended it or that its last error comes from; None if there was none.
+        dropped: Bytes of stdout and of stderr beyond the limit.
+        value: The last expression's value as a notebook shows it; None outside stateful boxes.
+        figures: PNG images that it drew with matplotlib; in stateful boxes only.
+        files: The files that were asked for and are there.
+        isolation: How it was kept apart; "none" says that it was not.
+        state_lost: Whether the namespace of a stateful box is gone.
+    """
+
+    stdout: str
+    stderr: str
+    exit_code: int
+    seconds: float
+    cpu_seconds: float = 0.0
+    limit: Limit | None = None
+    dropped: tuple[int, int] = (0, 0)
+    value: str | None = None
+    figures: tuple[bytes, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    isolation: str = ""
+    state_lost: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran to its end without an error."""
+        return self.exit_code == 0 and self.limit is None
+
+    @property
+    def truncated(self) -> bool:
+        """Whether output was dropped."""
+        return any(self.dropped)
+
+
+class Sandbox(ABC):
+    """One box. Its execs run one after the other, whoever asks.
+
+    Args:
+        spec: What it may use.
+    """
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self.spec = spec
+
+    def exec(
+        self,
+        code: str | Sequence[str],
+        *,
+        language: str | None = None,
+        stdin: str | bytes = b"",
+        wall_seconds: float | None = None,
+        files_out: Sequence[str] = (),
+    ) -> ExecResult:
+        """Run source or a command.
+
+        Args:
+            code: Source, or a command and its arguments.
+            language: Of the source: "python" (the default) or "sh".
+            stdin: What it reads.
+            wall_seconds: A limit for this exec, in the place of the box's.
+            files_out: Paths of files that are wanted afterwards.
+
+        Raises:
+            UsageError: If there is no such language, or the sandbox is closed.
+            InfraError: If the sandbox failed.
+        """
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        seconds = self.spec.wall_seconds if wall_seconds is None else wall_seconds
+        if not isinstance(code, str):
+            return self._command(list(code), data, seconds, files_out)
+        if language in (None, "python"):
+            return self._python(code, data, seconds, files_out)
+        if language == "sh":
+            return self._command(["sh", "-c", code], data, seconds, files_out)
+        raise UsageError(f"No language {language!r}; known are python and sh")
+
+    @abstractmethod
+    def _python(
+        self, source: str, stdin: bytes, seconds: float, files_out: Sequence[str]
+    ) -> ExecResult:
+        """Run Python source."""
+
+    @abstractmethod
+    def _command(
+        self, argv: list[str], stdin: bytes, seconds: float, files_out: Sequence[str]
+    ) -> ExecResult:
+        """Run a command."""
+
+    @abstractmethod
+    def put(self, path: str, data: bytes | str) -> None:
+        """Write a file; folders on the way are made.
+
+        Args:
+            path: In the working directory, or absolute inside the box.
+            data: Its content.
+
+        Raises:
+            DataError: If it can't be written, such as where the disk is full.
+            InfraError: If the sandbox failed.
+        """
+
+    @abstractmethod
+    def get(self, path: str, *, most_bytes: int = 1 << 24) -> bytes:
+        """Read a file.
+
+        Args:
+            path: In the working directory, or absolute inside the box.
+            most_bytes: A larger file is an error.
+
+        Raises:
+            DataError: If there is no ordinary file, or it is too large.
+            InfraError: If the sandbox failed.
+        """
+
+    def wanted(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return the files that are there, of those asked for."""
+        found: dict[str, bytes] = {}
+        for path in paths:
+            with suppress(DataError):
+                found[path] = self.get(path)
+        return found
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything that runs in the box and drop its files; may be called more than once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._beside(self.close)
+
+    async def aexec(self, code: str | Sequence[str], **options: Any) -> ExecResult:
+        """Do as `exec` does, while other tasks go on."""
+        return await self._beside(partial(self.exec, code, **options))
+
+    async def _beside(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(_threads(), function)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Return where execs are waited for; asyncio's own threads are few, and slow code is common."""
+    return ThreadPoolExecutor(256, "agentgym-sandbox")
+
+
+def make_sandbox(name: str = "bubblewrap", **options: Any) -> Sandbox:
+    """Make a sandbox.
+
+    Args:
+        name: A backend, as `agentgym doctor` lists them.
+        **options: Fields of `SandboxSpec`, and what the backend takes besides.
+
+    Raises:
+        UnknownNameError: If there is no such backend.
+        ConfigError: If an option is unknown or out of range.
+        InfraError: If the machine can't run it; `agentgym doctor sandbox` says why.
+    """
+    backend = sandboxes.load(name)
+    own = {key: options.pop(key) for key in getattr(backend, "options", ()) if key in options}
+    spec = validate(SandboxSpec, options)
+    made: Sandbox = backend(spec, **own)
+    return made

@@ -1,0 +1,1 @@
+"""What runs inside a sandbox: the zygote, the keeper of a box, the program; a folder of modules."""

@@ -1,0 +1,123 @@
+"""The kernel's calls that Python has no function for, through ctypes.
+
+Everything in this folder runs inside the sandbox, under whatever Python is there (3.9 or newer),
+and imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+
+NEWNS = 0x00020000
+NEWCGROUP = 0x02000000
+NEWUTS = 0x04000000
+NEWIPC = 0x08000000
+NEWUSER = 0x10000000
+NEWPID = 0x20000000
+NEWNET = 0x40000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+
+_CLONE = {"x86_64": 56, "aarch64": 220}
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+_PR_SET_DUMPABLE = 4
+_PR_SET_SECCOMP = 22
+_PR_CAPBSET_DROP = 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+
+# Of the two ways to call C this one keeps the interpreter's lock, so that a clone leaves the child
+# with one that it holds.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_machine = platform.machine()
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def clone(namespaces: int) -> int:
+    """Fork into new namespaces, and return what `fork` returns.
+
+    `fork` and then `unshare` would need another fork to get into the new PID namespace.
+    """
+    flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
+    zero = ctypes.c_ulong(0)
+    pid = _libc.syscall(ctypes.c_long(_CLONE[_machine]), flags, zero, zero, zero, zero)
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    return _checked(pid, "clone")
+
+
+def mount(
+    source: str | None, target: str, kind: str | None, flags: int = 0, options: str = ""
+) -> None:
+    """Mount a file system, or bind or remount one."""
+    words = [None if word is None else word.encode() for word in (source, target, kind, options)]
+    result = _libc.mount(words[0], words[1], words[2], ctypes.c_ulong(flags), words[3])
+    _checked(result, f"mount {target}")
+
+
+def map_ids(outer_uid: int, outer_gid: int, uid: int, gid: int) -> None:
+    """Map one user and one group into the user namespace that this process is in."""
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {outer_uid} 1"),
+        ("gid_map", f"{gid} {outer_gid} 1"),
+    ):
+        file = os.open(f"/proc/self/{name}", os.O_WRONLY)
+        try:
+            os.write(file, text.encode())
+        finally:
+            os.close(file)
+
+
+def hide() -> None:
+    """Let no other process of this user read or trace this one."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def give_up_privileges(seccomp: bytes) -> None:
+    """Drop every capability for good, and filter system calls.
+
+    Args:
+        seccomp: The filter, as an array of `struct sock_filter`.
+    """
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_CAP_AMBIENT, 4)
+    for capability in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, *_longs(capability, 0, 0, 0)) < 0:
+            break  # the kernel knows no more of them
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()
+    _checked(_libc.syscall(ctypes.c_long(_CAPSET[_machine]), header, none), "capset")
+    if seccomp:
+        program = _SockFprog(len(seccomp) // 8, seccomp)
+        mode = ctypes.c_ulong(_SECCOMP_MODE_FILTER)
+        result = _libc.prctl(_PR_SET_SECCOMP, mode, ctypes.byref(program), *_longs(0, 0))
+        _checked(result, "seccomp")
+
+
+def _prctl(option: int, value: int) -> None:
+    _checked(_libc.prctl(option, *_longs(value, 0, 0, 0)), f"prctl {option}")
+
+
+def _longs(*values: int) -> list[ctypes.c_ulong]:
+    return [ctypes.c_ulong(value) for value in values]
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result

@@ -1,0 +1,252 @@
+"""Zygotes, as the host sees them: processes inside bubblewrap that fork a box when asked to.
+
+A zygote is started once for each root file system and set of modules, and kept for the boxes to
+come. It runs no model's code, so nothing that happens in a box can spoil it; one that died all the
+same is replaced.
+"""
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from importlib.resources import files
+
+from agentgym.errors import InfraError
+from agentgym.sandboxes.seccomp import seccomp_filter, supported
+
+# The jail's modules, and what makes a package of the folders above them.
+_JAIL = "agentgym/sandboxes/jail"
+_PARTS = {f"{_JAIL}/{name}.py": name for name in ("zygote", "keeper", "program", "kernel", "wire")}
+_PARTS |= {f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")}
+_START = (
+    "import sys; sys.path.insert(0, '/jail'); from agentgym.sandboxes.jail.zygote import main; "
+    "main(int(sys.argv[1]), sys.argv[2:])"
+)
+_START_SECONDS = 30.0
+_FORK_SECONDS = 10.0
+_NOBODY = 65534
+_LINKS = ("bin", "sbin", "lib", "lib32", "lib64")
+_OURS = {"box", "dev", "jail", "proc", "sys", "tmp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a zygote is made of.
+
+    Attributes:
+        root: The folder of a root file system; None for the machine's own /usr.
+        python: The interpreter, as the box sees it.
+        modules: Imported beforehand.
+    """
+
+    root: str | None
+    python: str
+    modules: tuple[str, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Fork:
+    """A box's process.
+
+    Attributes:
+        connection: Our end of the socket that it serves.
+        pid: Its number as its zygote sees it.
+        zygote: Who forked it.
+    """
+
+    connection: socket.socket
+    pid: int
+    zygote: "Zygote"
+
+
+class Zygote:
+    """A running zygote.
+
+    Args:
+        recipe: What it is made of.
+
+    Raises:
+        InfraError: If it can't be started; the message says why.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        bwrap = shutil.which("bwrap")
+        if bwrap is None:
+            raise InfraError("bubblewrap is not installed: apt-get install bubblewrap")
+        if not supported():
+            raise InfraError("The bubblewrap sandbox runs on x86_64 and aarch64 machines only")
+        self._lock = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(_START_SECONDS)
+        parts = [_pipe_with(name) for name in _PARTS.values()]
+        try:
+            self._process = subprocess.Popen(
+                [bwrap, *_arguments(recipe, parts), str(theirs.fileno()), *recipe.modules],
+                cwd="/",
+                pass_fds=[theirs.fileno(), *parts],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a Ctrl-C is for us, and what is under way goes on
+                # Root's user namespaces map root: a process in one of them would be root to the
+                # host's /proc/sys. So root is given up before there are any.
+                **({"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if _is_root() else {}),
+            )
+        finally:
+            theirs.close()
+            for part in parts:
+                os.close(part)
+        try:
+            self._control.send(seccomp_filter())
+            answer = self._control.recv(4096).decode()
+        except OSError as fault:
+            answer = f"no answer ({fault})"
+        if answer != "ready":
+            self.close()
+            raise InfraError(_failure(answer, self._process))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can fork."""
+        return self._process.poll() is None
+
+    def fork(self) -> Fork:
+        """Return a new box's process, in namespaces of its own and not set up yet.
+
+        Raises:
+            InfraError: If there is none in time.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with self._lock:
+                self._control.settimeout(_FORK_SECONDS)
+                socket.send_fds(self._control, [b"box"], [theirs.fileno()])
+                answer = self._control.recv(64)
+            if not answer.isdigit():
+                raise InfraError(
+                    f"The sandbox's zygote could not fork: {answer.decode() or 'gone'}"
+                )
+        except OSError as fault:
+            self.close()
+            raise InfraError(f"The sandbox's zygote does not answer: {fault}") from fault
+        finally:
+            theirs.close()
+        return Fork(ours, int(answer), self)
+
+    def kill(self, fork: Fork) -> None:
+        """End a box that doesn't end when its connection is closed."""
+        try:
+            with self._lock:
+                self._control.settimeout(_FORK_SECONDS)
+                self._control.send(b"kill %d" % fork.pid)
+                self._control.recv(64)
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """End it and every box that it forked; may be called more than once."""
+        self._control.close()
+        # Its processes are in a PID namespace, which ends with its first.
+        self._process.kill()
+        self._process.wait(_START_SECONDS)
+
+
+_running: dict[Recipe, Zygote] = {}
+_running_lock = threading.Lock()
+_owner = os.getpid()
+
+
+def zygote(recipe: Recipe) -> Zygote:
+    """Return a zygote of a recipe, started if there is none.
+
+    Raises:
+        InfraError: If it can't be started.
+    """
+    global _owner
+    with _running_lock:
+        if _owner != os.getpid():  # a fork of us must not share our sockets
+            _running.clear()
+            _owner = os.getpid()
+        found = _running.get(recipe)
+        if found is None or not found.alive:
+            found = _running[recipe] = Zygote(recipe)
+        return found
+
+
+@atexit.register
+def close_all() -> None:
+    """End every zygote that this process started."""
+    with _running_lock:
+        while _owner == os.getpid() and _running:
+            _running.popitem()[1].close()
+
+
+def _arguments(recipe: Recipe, parts: list[int]) -> list[str]:
+    arguments = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
+    arguments += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"]
+    arguments += ["--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
+    arguments += _machine() if recipe.root is None else _folder(recipe.root)
+    arguments += ["--dir", "/tmp", "--dir", "/box"]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    for name, part in zip(_PARTS, parts, strict=True):
+        arguments += ["--ro-bind-data", str(part), f"/jail/{name}"]
+    # Boxes share these mounts, so none of them may write there.
+    arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
+    for name, value in (("PATH", "/usr/local/bin:/usr/bin:/bin"), ("OPENBLAS_NUM_THREADS", "1")):
+        arguments += ["--setenv", name, value]
+    return ["--clearenv", *arguments, recipe.python, "-I", "-B", "-c", _START]
+
+
+def _machine() -> list[str]:
+    """Return what shows the machine's own /usr, and what it needs to run."""
+    arguments = ["--ro-bind", "/usr", "/usr"]
+    for name in _LINKS:
+        # Where these are folders still, not links into /usr, they are what programs need.
+        arguments += _shown(f"/{name}", name) if os.path.lexists(f"/{name}") else []
+    for name in ("etc/alternatives", "etc/ld.so.cache"):
+        arguments += ["--ro-bind-try", f"/{name}", f"/{name}"]
+    return arguments
+
+
+def _folder(root: str) -> list[str]:
+    """Return what shows a root file system, entry by entry: it may lack what is mounted there."""
+    try:
+        names = sorted(set(os.listdir(root)) - _OURS)
+    except OSError as fault:
+        raise InfraError(f"The sandbox's image {root} can't be read: {fault.strerror}") from fault
+    return [word for name in names for word in _shown(f"{root}/{name}", name)]
+
+
+def _shown(path: str, name: str) -> list[str]:
+    if os.path.islink(path):
+        return ["--symlink", os.readlink(path), f"/{name}"]
+    return ["--ro-bind", path, f"/{name}"]
+
+
+def _pipe_with(name: str) -> int:
+    """Return where a module of the jail's can be read; an empty one if it has no name."""
+    jail = files("agentgym.sandboxes") / "jail"
+    data = (jail / f"{name}.py").read_bytes() if name else b""
+    read, write = os.pipe()
+    os.set_blocking(write, False)  # larger than a pipe would be a bug, and must not hang
+    try:
+        os.write(write, data)
+    finally:
+        os.close(write)
+    return read
+
+
+def _failure(answer: str, process: subprocess.Popen[bytes]) -> str:
+    assert process.stderr is not None
+    said = process.stderr.read().decode(errors="replace").strip()
+    missing = answer.removeprefix("missing ")
+    if missing != answer:
+        return f"The sandbox's Python can't import {missing}; install it for that Python"
+    return f"The sandbox can't be started: {said or answer}; `agentgym doctor sandbox` says more"
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0

@@ -1,0 +1,198 @@
+"""What is bubblewrap's own: sessions, zygotes that are shared, reports that nobody trusts."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgym.errors import ConfigError, InfraError, UsageError
+from agentgym.sandbox import Limit, Sandbox, make_sandbox
+from agentgym.sandboxes.bubblewrap import Bubblewrap
+from agentgym.sandboxes.zygotes import Recipe, zygote
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def session() -> Any:
+    with make_sandbox(stateful=True, wall_seconds=5, memory_mb=256) as box:
+        yield box
+
+
+def test_a_session_keeps_its_names_and_shows_the_last_value(session: Sandbox) -> None:
+    assert session.exec("x = 20\ndef f(n): return n + x").value is None
+    assert session.exec("print('hi')\nf(22)").value == "42"
+    result = session.exec("_ + 1; None")
+    assert (result.value, result.ok) == (None, True)
+    assert session.exec("import sys; 'main.py' in sys.argv").value == "True"
+
+
+def test_an_error_in_a_session_loses_nothing(session: Sandbox) -> None:
+    session.exec("x = 1")
+    result = session.exec("y = 2\n1 / 0")
+    assert (result.exit_code, result.state_lost) == (1, False)
+    assert result.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert "keeper" not in result.stderr
+    assert session.exec("x + y").value == "3"
+
+
+def test_a_cell_that_takes_too_long_is_interrupted_and_the_names_stay(session: Sandbox) -> None:
+    session.exec("x = 1")
+    result = session.exec("while True: pass", wall_seconds=0.3)
+    assert (result.limit, result.state_lost) == (Limit.WALL, False)
+    assert session.exec("x").value == "1"
+
+
+def test_a_cell_that_lets_nothing_interrupt_it_loses_the_session(session: Sandbox) -> None:
+    session.exec("x = 1")
+    stubborn = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+    result = session.exec(stubborn, wall_seconds=0.3)
+    assert (result.limit, result.state_lost) == (Limit.WALL, True)
+    assert "NameError" in session.exec("x").stderr
+
+
+def test_a_session_that_exits_begins_again(session: Sandbox) -> None:
+    session.exec("x = 1")
+    result = session.exec("import os; os._exit(3)")
+    assert (result.exit_code, result.state_lost) == (3, True)
+    assert "NameError" in session.exec("x").stderr
+    assert session.exec("raise SystemExit(4)").exit_code == 4
+
+
+def test_what_a_cell_leaves_running_ends_with_it(session: Sandbox) -> None:
+    session.exec("import os, time\nif os.fork() == 0:\n    time.sleep(60)")
+    # It is dead, and stays a zombie until the session, whose child it is, asks for it.
+    others = "[p for p in os.listdir('/proc') if p.isdigit() and int(p) > 2]"
+    assert session.exec(
+        f"[open(f'/proc/{{p}}/stat').read().split()[2] for p in {others}]"
+    ).value in (
+        "['Z']",
+        "[]",
+    )
+
+
+def test_a_session_takes_no_stdin(session: Sandbox) -> None:
+    with pytest.raises(UsageError, match="read no stdin"):
+        session.exec("1", stdin="x")
+
+
+def test_a_session_and_commands_share_the_files(session: Sandbox) -> None:
+    session.exec("open('a', 'w').write('1')")
+    assert session.exec(["cat", "a"]).stdout == "1"
+    assert session.exec("1").value == "1"
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"code": "x", "value": 1, "figures": 3, "limit": []},
+        {"code": 1e999, "figures": ["not base 64"], "limit": "wall_seconds"},
+        {"figures": [None], "value": ["a"], "limit": "sun"},
+        [],
+    ],
+)
+def test_a_forged_report_harms_nobody(report: Any) -> None:
+    # A program can write to its status pipe; what it says there is its own word and no more.
+    text = json.dumps(report)
+    source = f"import os, struct\nt = {text!r}.encode()\nos.write(3, struct.pack('<I', len(t)) + t)"
+    with make_sandbox() as box:
+        result = box.exec(source + "\nprint('end')")
+        assert (result.stdout, result.exit_code, result.figures) == ("end\n", 0, ())
+
+
+def test_boxes_share_a_zygote_and_a_dead_one_is_replaced() -> None:
+    recipe = Recipe(None, "/usr/bin/python3", ())
+    first = zygote(recipe)
+    with make_sandbox() as one:
+        assert isinstance(one, Bubblewrap)
+        assert zygote(recipe) is first
+        first.close()
+        with pytest.raises(InfraError):
+            one.exec("1")
+    assert zygote(recipe) is not first
+    with make_sandbox() as two:
+        assert two.exec("print(1)").stdout == "1\n"
+
+
+def test_modules_are_there_beforehand_and_a_missing_one_is_said() -> None:
+    with make_sandbox(modules=("decimal",)) as box:
+        assert box.exec("import sys; print('decimal' in sys.modules)").stdout == "True\n"
+    with pytest.raises(InfraError, match="can't import no_such_module"):
+        make_sandbox(modules=("no_such_module",))
+
+
+@pytest.fixture(scope="module")
+def image(public: Path) -> Path:
+    """Return the folder of a root file system with an interpreter and nothing else."""
+    root, python = public, Path("/usr/bin/python3").resolve()
+    library = Path(f"/usr/lib/{python.name}")
+    unneeded = shutil.ignore_patterns(
+        "dist-packages", "test*", "idlelib", "config-*", "__pycache__"
+    )
+    shutil.copytree(library, root / f"usr/lib/{python.name}", ignore=unneeded, dirs_exist_ok=True)
+    (root / "usr/bin").mkdir()
+    shutil.copy(python, root / "usr/bin/python3")
+    needing = [python, *(library / "lib-dynload").glob("_ctypes.*")]
+    said = subprocess.run(["ldd", *needing], capture_output=True, text=True, check=True).stdout
+    for path in set(re.findall(r"(/\S+\.so\S*) \(", said)):
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    (root / "motd").write_text("welcome")
+    return root
+
+
+def test_an_image_is_all_that_a_box_sees(image: Path) -> None:
+    with make_sandbox(image=str(image)) as box:
+        listed = box.exec("import os; print(*sorted(os.listdir('/')))").stdout.split()
+        assert set(listed) == {"box", "dev", "jail", "proc", "tmp", *os.listdir(image)}
+        assert box.exec("print(open('/motd').read())").stdout == "welcome\n"
+        assert box.exec(["ls"]).exit_code == 127
+    with pytest.raises(InfraError, match="nowhere can't be read: No such file"):
+        make_sandbox(image="/nowhere")
+
+
+def test_forks_don_t_share_their_dice() -> None:
+    with make_sandbox(modules=("random",)) as box:
+        drawn = {box.exec("import random; print(random.random())").stdout for _ in range(4)}
+    assert len(drawn) == 4
+
+
+def test_a_wrong_option_is_named() -> None:
+    with pytest.raises(ConfigError, match="memory_mb"):
+        make_sandbox(memory_gb=1)
+    with pytest.raises(UsageError, match="did you mean 'bubblewrap'"):
+        make_sandbox("bublewrap")
+
+
+def test_nothing_is_left_of_a_box() -> None:
+    def processes() -> set[str]:
+        found: set[str] = set()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if b"agentgym.sandboxes.jail.zygote" in file.read():
+                        found.add(pid)
+            except OSError:
+                continue
+        return found
+
+    with make_sandbox() as box:
+        box.exec("1")
+    time.sleep(0.2)
+    before, files = processes(), len(os.listdir("/proc/self/fd"))
+    boxes = [make_sandbox() for _ in range(20)]
+    for box in boxes:
+        box.exec("import subprocess; subprocess.Popen(['sleep', '60'])")
+        box.close()
+    deadline = time.monotonic() + 5
+    while processes() != before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes() == before
+    assert len(os.listdir("/proc/self/fd")) == files
