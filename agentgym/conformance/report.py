@@ -9,7 +9,7 @@ class Result:
 
     Attributes:
         rule: The rule's name.
-        passed: Whether the environment keeps it.
+        passed: Whether it is kept.
         detail: What was seen, in a sentence.
         seconds: How long it took.
     """
@@ -25,21 +25,21 @@ class Report:
     """What became of every rule.
 
     Attributes:
-        env_id: The environment's id.
+        subject: What was checked: an environment's id, a sandbox's name.
         results: One result a rule, in the order they were run.
     """
 
-    env_id: str
+    subject: str
     results: tuple[Result, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether the environment keeps every rule."""
+        """Whether every rule is kept."""
         return all(result.passed for result in self.results)
 
     @property
     def failures(self) -> tuple[Result, ...]:
-        """The results of the rules that the environment breaks."""
+        """The results of the rules that are broken."""
         return tuple(result for result in self.results if not result.passed)
 
     def __str__(self) -> str:
@@ -51,4 +51,4 @@ class Report:
         ]
         broken = len(self.failures)
         verdict = f"breaks {broken} of {len(lines)} rules" if broken else "keeps the contract"
-        return "\n".join([*lines, f"{self.env_id} {verdict}."])
+        return "\n".join([*lines, f"{self.subject} {verdict}."])

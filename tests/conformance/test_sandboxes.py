@@ -1,0 +1,32 @@
+"""Every backend keeps the promises of a sandbox."""
+
+from typing import Any
+
+import pytest
+
+from agentgym.sandbox_check import ISOLATION_RULES, RULES, check_sandbox_rule
+
+BACKENDS: dict[str, dict[str, Any]] = {"bubblewrap": {}, "local": {"allow_unsafe": True}}
+ISOLATED = ("bubblewrap",)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("rule", RULES)
+def test_what_every_sandbox_promises(rule: str, backend: str) -> None:
+    result = check_sandbox_rule(rule, backend, **BACKENDS[backend])
+    assert result.passed, result.detail
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", ISOLATED)
+@pytest.mark.parametrize("rule", ISOLATION_RULES)
+def test_what_every_sandbox_that_isolates_promises(rule: str, backend: str) -> None:
+    result = check_sandbox_rule(rule, backend, **BACKENDS[backend])
+    assert result.passed, result.detail
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("rule", ["daemons", "network"])
+def test_the_rules_of_isolation_can_be_broken(rule: str) -> None:
+    assert not check_sandbox_rule(rule, "local", allow_unsafe=True).passed
