@@ -1,0 +1,72 @@
+"""Every way out that we know of, tried in every backend that promises to hold."""
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from escapes import ESCAPES, PRELUDE, Escape
+
+from agentgym.sandbox import Sandbox, make_sandbox
+
+BACKENDS = ("bubblewrap",)
+SECRET = "7d1c-secret-of-the-host"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What there is on the host to be got at.
+
+    Attributes:
+        secret: A file that anybody on the host can read.
+        port: Where something listens on loopback.
+        abstract: The name of an abstract socket that something listens on.
+    """
+
+    secret: Path
+    port: int
+    abstract: str
+
+
+@pytest.fixture(scope="module")
+def host(public: Path) -> Iterator[Host]:
+    secret = public / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o644)
+    abstract = f"agentgym-escape-{os.getpid()}"
+    with socket.create_server(("127.0.0.1", 0)) as loopback, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(f"\0{abstract}")
+        unix.listen()
+        yield Host(secret, loopback.getsockname()[1], abstract)
+
+
+def box(backend: str) -> Sandbox:
+    return make_sandbox(
+        backend, wall_seconds=1.5, cpu_seconds=1, memory_mb=256, disk_mb=32, processes=16
+    )
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
+def test_no_way_out(escape: Escape, backend: str, host: Host) -> None:
+    source = escape.source
+    for name in ("secret", "port", "abstract"):
+        value = getattr(host, name)
+        value = str(value) if isinstance(value, Path) else value
+        source = source.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
+    with box(backend) as sandbox:
+        result = sandbox.exec(PRELUDE + source)
+        said = result.stdout + result.stderr
+        assert "GOT" not in result.stdout, said
+        assert SECRET not in said
+        # A program that broke before it tried has shown nothing.
+        assert "HELD" in result.stdout or (escape.ends and result.limit is not None), said
+        # Whatever it did, the box still serves.
+        assert sandbox.exec("print(6 * 7)").stdout == "42\n"
+
+
+def test_there_are_many_ways() -> None:
+    assert len({escape.name for escape in ESCAPES}) == len(ESCAPES) >= 60
