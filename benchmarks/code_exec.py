@@ -1,0 +1,150 @@
+"""Time an execution of `print(sum(range(10)))` in our sandboxes and in their peers, in one run.
+
+"stateless" is a new box for every run, closed afterwards; "in a kept box" is a new interpreter in a
+box that stays; "stateful" is a cell of a session. The peers: `python -c` started in bubblewrap with
+the same namespaces, a Jupyter kernel (`jupyter_client`, no isolation) and smolagents' interpreter
+(in this process, no isolation), each where it is installed.
+
+    python benchmarks/code_exec.py [--runs N] [--concurrency 1 8 64]
+
+Prints p50, p99 and runs per second at each concurrency, where that makes sense for the peer.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from threading import local
+
+from agentgym.sandbox import make_sandbox
+
+SOURCE = "print(sum(range(10)))"
+SPEC = {"memory_mb": 256, "wall_seconds": 10.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Latencies in milliseconds, and runs per second, of one way at one concurrency."""
+
+    p50: float
+    p99: float
+    rate: float
+
+
+def measure(run: Callable[[], str], runs: int, concurrency: int) -> Row:
+    """Time runs that so many threads start as fast as they can."""
+
+    def one(_: int) -> float:
+        started = time.perf_counter()
+        said = run()
+        spent = time.perf_counter() - started
+        if said.strip() != "45":
+            raise RuntimeError(f"wrong answer: {said!r}")
+        return 1000 * spent
+
+    with ThreadPoolExecutor(concurrency) as threads:
+        list(threads.map(one, range(concurrency)))  # whatever is made once is made now
+        started = time.perf_counter()
+        spent = sorted(threads.map(one, range(runs)))
+        seconds = time.perf_counter() - started
+    return Row(statistics.median(spent), spent[int(0.99 * len(spent))], runs / seconds)
+
+
+def stateless() -> str:
+    """Run in a new box."""
+    with make_sandbox("bubblewrap", **SPEC) as box:
+        return box.exec(SOURCE).stdout
+
+
+def kept(stateful: bool) -> Callable[[], str]:
+    """Return a run in the calling thread's own box."""
+    mine = local()
+
+    def run() -> str:
+        if not hasattr(mine, "box"):
+            mine.box = make_sandbox("bubblewrap", stateful=stateful, **SPEC)
+        return str(mine.box.exec(SOURCE).stdout)
+
+    return run
+
+
+def bare_bubblewrap() -> str:
+    """Start an interpreter in bubblewrap."""
+    command = ["bwrap", "--unshare-all", "--die-with-parent", "--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "lib", "lib64"):
+        command += ["--symlink", f"usr/{name}", f"/{name}"]
+    command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "/usr/bin/python3", "-I"]
+    return subprocess.run(
+        [*command, "-c", SOURCE], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+@contextmanager
+def jupyter() -> Generator[Callable[[], str]]:
+    """Give a run as a cell of one Jupyter kernel."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel()
+
+    def run() -> str:
+        told: list[str] = []
+
+        def hook(message: dict[str, dict[str, str]]) -> None:
+            told.append(message["content"].get("text", ""))
+
+        client.execute_interactive(SOURCE, output_hook=hook, timeout=60)
+        return "".join(told)
+
+    try:
+        yield run
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def smolagents() -> Callable[[], str]:
+    """Return a run in smolagents' local interpreter."""
+    from smolagents.local_python_executor import LocalPythonExecutor
+
+    executor = LocalPythonExecutor([])
+    executor.send_tools({"print": print})
+    return lambda: str(executor(SOURCE).logs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64])
+    arguments = parser.parse_args()
+    print(f"{'':28}{'at once':>8}{'p50':>12}{'p99':>12}{'runs/s':>10}")
+
+    def show(name: str, run: Callable[[], str], concurrencies: list[int], runs: int) -> None:
+        for concurrency in concurrencies:
+            row = measure(run, runs, concurrency)
+            print(
+                f"{name:28}{concurrency:>8}{row.p50:>9.2f} ms{row.p99:>9.2f} ms{row.rate:>10.0f}",
+                flush=True,
+            )
+
+    runs = arguments.runs
+    show("ours, stateless", stateless, arguments.concurrency, runs)
+    show("ours, in a kept box", kept(stateful=False), arguments.concurrency, runs)
+    show("ours, stateful", kept(stateful=True), arguments.concurrency, 5 * runs)
+    if shutil.which("bwrap"):
+        show("bubblewrap + python", bare_bubblewrap, arguments.concurrency, runs // 4)
+    if find_spec("jupyter_client") and find_spec("ipykernel"):
+        with jupyter() as run:
+            show("Jupyter kernel", run, [1], runs)
+    if find_spec("smolagents"):
+        show("smolagents (no isolation)", smolagents(), [1], runs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
