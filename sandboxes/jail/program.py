@@ -52,6 +52,10 @@ def become(fds: dict[str, int], limits: dict[str, int], seccomp: bytes, env: dic
     if limits["cpu"]:
         # The signal says that it was the limit; a program that ignores it dies a second later.
         resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
+    # Whoever started us may ignore these, as a shell does for what it runs in the background.
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(env["HOME"])

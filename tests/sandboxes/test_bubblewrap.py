@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -47,6 +48,20 @@ def test_a_cell_that_takes_too_long_is_interrupted_and_the_names_stay(session: S
     result = session.exec("while True: pass", wall_seconds=0.3)
     assert (result.limit, result.state_lost) == (Limit.WALL, False)
     assert session.exec("x").value == "1"
+
+
+def test_a_session_can_be_interrupted_where_its_starter_ignores_interrupts() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # Modules of its own mean a zygote of its own, which is started here.
+        with make_sandbox(stateful=True, modules=("colorsys",)) as box:
+            box.exec("x = 1")
+            assert not box.exec("while True: pass", wall_seconds=0.3).state_lost
+            assert box.exec("x").value == "1"
+            ignored = box.exec(["grep", "SigIgn", "/proc/self/status"]).stdout.split()[1]
+            assert int(ignored, 16) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_cell_that_lets_nothing_interrupt_it_loses_the_session(session: Sandbox) -> None:
