@@ -8,11 +8,14 @@ same is replaced.
 import atexit
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 from agentgym.errors import InfraError
 from agentgym.sandboxes.seccomp import seccomp_filter, supported
@@ -109,6 +112,11 @@ class Zygote:
             raise InfraError(_failure(answer, self._process))
 
     @property
+    def pid(self) -> int:
+        """Of bubblewrap's process, on the host."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it can fork."""
         return self._process.poll() is None
@@ -149,7 +157,12 @@ class Zygote:
     def close(self) -> None:
         """End it and every box that it forked; may be called more than once."""
         self._control.close()
-        # Its processes are in a PID namespace, which ends with its first.
+        # All of it is in a PID namespace, which ends with its first process: bubblewrap's child.
+        with suppress(FileNotFoundError):
+            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+            for pid in children.split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
         self._process.kill()
         self._process.wait(_START_SECONDS)
 
@@ -184,10 +197,12 @@ def close_all() -> None:
             _running.popitem()[1].close()
 
 
+# Without --die-with-parent, whose parent is the thread that starts it, and threads end. A zygote
+# leaves when its control socket is closed, as it is when we die.
 def _arguments(recipe: Recipe, parts: list[int]) -> list[str]:
     arguments = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
     arguments += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"]
-    arguments += ["--uid", "1000", "--gid", "1000", "--die-with-parent", "--new-session"]
+    arguments += ["--uid", "1000", "--gid", "1000", "--new-session"]
     arguments += _machine() if recipe.root is None else _folder(recipe.root)
     arguments += ["--dir", "/tmp", "--dir", "/box"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]

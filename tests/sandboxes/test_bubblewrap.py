@@ -6,7 +6,9 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from agentgym.errors import ConfigError, InfraError, UsageError
 from agentgym.sandbox import Limit, Sandbox, make_sandbox
 from agentgym.sandboxes.bubblewrap import Bubblewrap
-from agentgym.sandboxes.zygotes import Recipe, zygote
+from agentgym.sandboxes.zygotes import Recipe, Zygote, zygote
 
 pytestmark = pytest.mark.integration
 
@@ -133,6 +135,48 @@ def test_boxes_share_a_zygote_and_a_dead_one_is_replaced() -> None:
     assert zygote(recipe) is not first
     with make_sandbox() as two:
         assert two.exec("print(1)").stdout == "1\n"
+
+
+def test_a_zygote_that_hangs_is_ended_too() -> None:
+    hanging = Zygote(Recipe(None, "/usr/bin/python3", ()))
+    children = Path(f"/proc/{hanging.pid}/task/{hanging.pid}/children").read_text().split()
+    for pid in children:
+        os.kill(int(pid), signal.SIGSTOP)
+        inner = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for zygote_pid in inner:
+            os.kill(int(zygote_pid), signal.SIGSTOP)
+    hanging.close()
+    # Whoever inherits what is left of them may take a while to notice.
+    states = [Path(f"/proc/{pid}/stat") for pid in children]
+    assert all(not stat.exists() or ") Z " in stat.read_text() for stat in states)
+
+
+def test_a_zygote_outlives_the_thread_that_started_it() -> None:
+    with ThreadPoolExecutor(1) as thread:
+        box = thread.submit(make_sandbox, modules=("sndhdr",)).result()
+    time.sleep(0.1)
+    assert box.exec("print(1)").stdout == "1\n"
+    box.close()
+
+
+def test_a_zygote_does_not_outlive_a_host_that_is_killed() -> None:
+    source = """
+import time
+from agentgym.sandbox import make_sandbox
+from agentgym.sandboxes.zygotes import Recipe, zygote
+box = make_sandbox()
+print(zygote(Recipe(None, "/usr/bin/python3", ())).pid, flush=True)
+box.exec("import time; time.sleep(60)", wall_seconds=60)
+"""
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE) as host:
+        assert host.stdout is not None
+        pid = int(host.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        host.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_modules_are_there_beforehand_and_a_missing_one_is_said() -> None:
