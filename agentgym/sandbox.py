@@ -52,7 +52,7 @@ class SandboxSpec(Config):
     )
     wall_seconds: float = Field(10.0, gt=0, description="of one exec")
     cpu_seconds: float = Field(10.0, gt=0, description="of one process, rounded up")
-    memory_mb: int = Field(512, ge=16, description="MiB of one process, or of the box: see Backend")
+    memory_mb: int = Field(512, ge=16, description="MiB of one process's address space")
     processes: int = Field(32, ge=1, description="processes and threads at once")
     disk_mb: int = Field(64, ge=1, description="MiB that the box's files may take")
     output_bytes: int = Field(65536, ge=0, description="kept of stdout and of stderr, each")

@@ -157,6 +157,8 @@ class Zygote:
     def close(self) -> None:
         """End it and every box that it forked; may be called more than once."""
         self._control.close()
+        if not self.alive:
+            return  # its number may be another process's by now
         # All of it is in a PID namespace, which ends with its first process: bubblewrap's child.
         with suppress(FileNotFoundError):
             children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
