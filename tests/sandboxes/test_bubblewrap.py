@@ -61,7 +61,9 @@ def test_a_session_can_be_interrupted_where_its_starter_ignores_interrupts() -> 
             assert not box.exec("while True: pass", wall_seconds=0.3).state_lost
             assert box.exec("x").value == "1"
             ignored = box.exec(["grep", "SigIgn", "/proc/self/status"]).stdout.split()[1]
-            assert int(ignored, 16) == 0
+            # The C library keeps two signals to itself, and whoever started us may ignore those.
+            settable = sum(1 << number - 1 for number in signal.valid_signals())
+            assert int(ignored, 16) & settable == 0
     finally:
         signal.signal(signal.SIGINT, before)
 
