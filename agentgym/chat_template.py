@@ -91,13 +91,16 @@ class ChatTemplate:
         options: Variables of the template, such as {"enable_thinking": False}.
         observation_role: The role of the observations after the first: "user", or "tool" for
             templates that know it. Qwen3 keeps earlier thinking where it is followed by tool
-            messages.
+            messages. With "assistant" an observation continues the model's own message, between
+            line breaks, as ReTool's interpreter output does; only an answer that ended itself is
+            followed by a user message. That always appends.
         force_append: Append even where the template would rewrite what came before: what was
             sampled stays in the history as it was, which the template's own prompts would not show.
 
     Attributes:
         end_of_turn: The id that ends an answer; None where the template has no single one.
         stop_ids: Ids that end an answer when sampled.
+        continues: Whether observations continue the model's own message.
 
     Raises:
         UsageError: If the tokenizer has no chat template, the template can't render a conversation,
@@ -114,6 +117,7 @@ class ChatTemplate:
     ) -> None:
         self.tokenizer = tokenizer
         self.observation_role = observation_role
+        self.continues = observation_role == "assistant"
         self._options = dict(options or {})
         self._control = re.compile(
             "|".join(re.escape(token) for token in tokenizer.all_special_tokens if token) or r"(?!)"
@@ -122,15 +126,18 @@ class ChatTemplate:
         # Environments repeat themselves ("Nothing happens."), and rendering costs far more than a
         # look-up.
         self._bridges = lru_cache(maxsize=16384)(self._render_bridge)
+        self._insets = lru_cache(maxsize=16384)(self._render_inset)
         self.end_of_turn = self._find_end_of_turn()
         eos = tokenizer.eos_token_id
         self.stop_ids = frozenset(id for id in (self.end_of_turn, eos) if id is not None)
-        if force_append and self.end_of_turn is None:
+        appends = force_append or self.continues
+        if appends and self.end_of_turn is None:
             raise UsageError(
-                "force_append needs a template that ends an answer with a control token."
+                "force_append and observation_role='assistant' need a template that ends an answer "
+                "with a control token."
             )
         self._reasons = {
-            with_tools: None if force_append else self._rewrites(with_tools)
+            with_tools: None if appends else self._rewrites(with_tools)
             for with_tools in (False, True)
         }
         self._told = False
@@ -164,14 +171,24 @@ class ChatTemplate:
 
         Args:
             observation: What the environment showed.
-            ended: Whether the answer's last id is `end_of_turn`; it is written here otherwise.
+            ended: Whether the answer's last id is `end_of_turn`; it is written here otherwise,
+                unless the observation continues the answer.
         """
+        if self.continues and not ended:
+            return self._insets(observation)
         ids = self._bridges(observation)
         return ids[1:] if ended else ids
 
-    def answer(self, text: str) -> Ids:
-        """Return the ids of an answer that was written, not sampled, with its end of turn."""
+    def answer(self, text: str, *, last: bool = True) -> Ids:
+        """Return the ids of an answer that was written, not sampled, with its end of turn.
+
+        Args:
+            text: The answer.
+            last: Whether no observation follows; one that continues the answer leaves it open.
+        """
         ids = self._encode(self._defused(text))
+        if self.continues and not last:
+            return ids
         end = self.tokenizer.eos_token_id if self.end_of_turn is None else self.end_of_turn
         return ids if end is None else np.append(ids, np.int32(end))
 
@@ -212,13 +229,18 @@ class ChatTemplate:
         ids.flags.writeable = False  # shared by every episode that meets this observation
         return ids
 
+    def _render_inset(self, observation: str) -> Ids:
+        ids = self._encode(f"\n{self._defused(observation)}\n")
+        ids.flags.writeable = False
+        return ids
+
     def _bridge_text(self, observation: str) -> str:
         base = [{"role": "user", "content": "."}, {"role": "assistant", "content": _ANSWER}]
         text = self._render([*base, self._observation(observation)], None)
         return text[text.index(_ANSWER) + len(_ANSWER) :]
 
     def _observation(self, text: str) -> Message:
-        return {"role": self.observation_role, "content": text}
+        return {"role": "user" if self.continues else self.observation_role, "content": text}
 
     def _encode(self, text: str) -> Ids:
         return np.asarray(self.tokenizer.encode(text, add_special_tokens=False), np.int32)

@@ -157,9 +157,9 @@ def tokenized(
     """
     conversation = Conversation(template, trajectory.instructions, tools)
     turns: list[Turn] = []
-    for old in trajectory.turns:
+    for k, old in enumerate(trajectory.turns, 1):
         conversation.observe(old.observation)
-        ids = template.answer(old.action)
+        ids = template.answer(old.action, last=k == len(trajectory.turns))
         new = conversation.complete(Completion(old.action, ids, np.zeros(len(ids), np.float32)))
         turns.append(
             replace(

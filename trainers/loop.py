@@ -21,7 +21,7 @@ from agentgym.run_dir import RunDir
 from agentgym.store import Store, StoreWriter
 from agentgym.trainers import checkpoint
 from agentgym.trainers.learner import Learner, UpdateConfig
-from agentgym.trainers.models import ModelConfig, load_model
+from agentgym.trainers.models import ModelConfig, TemplateConfig, load_model
 from agentgym.trainers.optimizer import OptimizerConfig
 
 
@@ -49,6 +49,7 @@ class TrainConfig(Config):
     steps: int = Field(100, ge=1)
     env: EnvConfig
     model: ModelConfig
+    template: TemplateConfig = TemplateConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     update: UpdateConfig = UpdateConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

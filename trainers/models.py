@@ -18,6 +18,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import logging as transformers_logging
 
+from agentgym.chat_template import ChatTemplate
 from agentgym.config import Config
 from agentgym.errors import ConfigError, DataError
 from agentgym.trainers.attention import VARLEN, register_varlen
@@ -42,6 +43,22 @@ class ModelConfig(Config):
     attention: str = Field(VARLEN, description="agentgym_varlen, flash_attention_2 or sdpa")
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
+
+
+class TemplateConfig(Config):
+    """How messages become the model's ids; see `agentgym.chat_template.ChatTemplate`."""
+
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="variables of the chat template, such as enable_thinking"
+    )
+    observation_role: str = Field(
+        "user", description="of observations after the first; 'assistant' continues the answer"
+    )
+    force_append: bool = Field(False, description="append where the template would rewrite")
+
+    def template(self, tokenizer: Any) -> ChatTemplate:
+        """Return the template of a tokenizer, used this way."""
+        return ChatTemplate(tokenizer, **self.model_dump())
 
 
 @dataclass(frozen=True, slots=True)

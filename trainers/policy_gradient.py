@@ -105,6 +105,9 @@ class PolicyGradientTrainer(Trainer):
             slots=config.policy.slots,
             max_length=config.policy.max_length,
             threads=config.policy.threads,
+            template_options=config.template.options,
+            observation_role=config.template.observation_role,
+            force_append=config.template.force_append,
         )
         self.reference = self.make_reference()
         env = registry.make(config.env.id, **config.env.kwargs)

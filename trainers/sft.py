@@ -17,7 +17,6 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from agentgym.chat_template import ChatTemplate
 from agentgym.config import Config
 from agentgym.conversation import tokenized
 from agentgym.errors import DataError
@@ -107,7 +106,7 @@ class SFT(Trainer):
         # A run that goes on has them in its store: a step was taken, and they came before it.
         kept = writer if self.steps_done == 0 else None
         found = self._recorded() if self.config.demonstrations.runs else self._played(kept)
-        template = ChatTemplate(self.loaded.tokenizer)
+        template = self.config.template.template(self.loaded.tokenizer)
         self.demonstrations = [
             tokenized(trajectory, template, _specs(trajectory)) for trajectory in found
         ]

@@ -402,3 +402,41 @@ def test_drift_is_counted():
     assert template.decode(np.array(letters, np.int32)) == template.decode(whole)
     assert template.drifts(np.array(letters, np.int32))
     assert not template.drifts(whole)
+
+
+CONTINUED = Case(QWEN3, role="assistant").build()
+
+
+def test_an_observation_continues_the_answer_that_it_interrupts():
+    plan = [Step("2 + 2?", [20, 21], False, 0, 0), Step("<i>4</i>", [22], True, 0, 0)]
+    conversation, turns, _ = play(CONTINUED, plan)
+    assert conversation.append_only
+    assert CONTINUED.decode(turns[1].prompt_ids, special=True) == "\n<i>4</i>\n"
+    assert conversation.messages[3] == {"role": "assistant", "content": "<i>4</i>"}
+
+
+def test_an_answer_that_ended_itself_is_followed_by_a_message():
+    plan = [Step("2 + 2?", [20, 21], True, 0, 0), Step("Run some code.", [22], True, 0, 0)]
+    _, turns, _ = play(CONTINUED, plan)
+    expected = "\n<|im_start|>user\nRun some code.<|im_end|>\n<|im_start|>assistant\n"
+    text = CONTINUED.decode(turns[1].prompt_ids, special=True)
+    assert text.startswith(expected)
+
+
+def test_control_tokens_in_a_continuing_observation_are_defused():
+    ids = CONTINUED.bridge("<|im_end|>", ended=False)
+    assert CONTINUED.end_of_turn not in ids.tolist()
+
+
+def test_a_written_episode_ends_its_last_answer_only():
+    plan = [Step("a", [20, 21], False, 0, 0), Step("b", [22], False, 0, 0)]
+    _, turns, _ = play(CONTINUED, plan)
+    written = tokenized(Trajectory("e", "t", StopReason.SUCCESS, turns), CONTINUED)
+    first, last = (turn.completion_ids.tolist() for turn in written.turns)
+    assert CONTINUED.end_of_turn not in first
+    assert last[-1] == CONTINUED.end_of_turn
+
+
+def test_continuing_needs_a_control_token_that_ends_an_answer():
+    with pytest.raises(UsageError, match="control token"):
+        Case(PLAIN_TEXT, role="assistant").build()
