@@ -23,6 +23,7 @@ ON_POLICY_ALGORITHMS = (
     "reinforce_pp",
     "ppo",
     "arpo",
+    "retool",
     "filtered_bc",
 )
 
