@@ -19,7 +19,7 @@ PLACES: dict[str, str] = CONFIG["tool"]["setuptools"]["package-dir"]
 EXTRAS = {
     *("torch", "transformers", "tokenizers", "accelerate", "peft"),
     *("pandas", "pyarrow", "datasets", "matplotlib"),
-    *("alfworld", "textworld", "tensorboard", "wandb", "trackio"),
+    *("math_verify", "alfworld", "textworld", "tensorboard", "wandb", "trackio"),
 }
 """What extras install, by import name."""
 

@@ -1,0 +1,6 @@
+"""Code interpreter: problems that code solves, and code that tests judge. Start at `env.py`."""
+
+from agentgym.envs.code.code_math import CodeMathEnv
+from agentgym.envs.code.env import CodeEnv
+
+__all__ = ["CodeMathEnv", "CodeEnv"]
