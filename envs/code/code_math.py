@@ -10,7 +10,7 @@ from agentgym.envs.code.judge import JUDGES, Judge
 from agentgym.envs.code.problems import GeneratedProblems
 from agentgym.envs.code.rows import RowProblems, Rows
 from agentgym.envs.code.verifier import check_installed
-from agentgym.errors import UnknownNameError
+from agentgym.errors import DataError, UnknownNameError
 from agentgym.task import TaskSet
 
 
@@ -71,6 +71,10 @@ class CodeMathEnv(CodeEnv):
         self._right = JUDGES[chosen]
 
     def _pose(self) -> str:
+        if self.task.truth is None:
+            raise DataError(
+                f"Task {self.task.id!r} has no answer; take tasks from the environment's `tasks`."
+            )
         return self.task.goal
 
     def _judge(self, answer: str) -> tuple[bool, str, Mapping[str, float]]:

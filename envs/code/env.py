@@ -144,8 +144,8 @@ class CodeEnv(AgentEnv):
         """Return code that prints the answer; None where none is known."""
 
     @abstractmethod
-    def _expert_answer(self, printed: str | None) -> str:
-        """Return the expert's answer.
+    def _expert_answer(self, printed: str | None) -> str | None:
+        """Return the expert's answer; None where none is known.
 
         Args:
             printed: What its code printed; None where it ran none.
@@ -199,13 +199,13 @@ class CodeEnv(AgentEnv):
             self._release()
             raise
 
-    def _expert(self, name: str) -> ParsedAction:
+    def _expert(self, name: str) -> ParsedAction | None:
         run, answer = self.tools
         code = None if name == "oracle" else self._expert_code()
         if code is not None and self._found is None:
             return ParsedAction((ToolCall(run.name, {"code": code}),))
         said = self._expert_answer(None if code is None else self._found)
-        return ParsedAction((ToolCall(answer.name, {"answer": said}),))
+        return None if said is None else ParsedAction((ToolCall(answer.name, {"answer": said}),))
 
     def _release(self) -> None:
         box, self._box = self._box, None
