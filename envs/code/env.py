@@ -6,6 +6,8 @@ wrong (an error, a time-out) is what the interpreter shows, and the episode goes
 sandbox does wrong is an `InfraError`. See README.md in this folder.
 """
 
+import hashlib
+import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,6 +132,13 @@ class CodeEnv(AgentEnv):
         self._box: Sandbox | None = None
         self._usage = Usage()
         self._found: str | None = None  # what the expert's own code printed
+
+    @property
+    def data_version(self) -> str:
+        """A hash of the current task: equal hashes ask and judge the same."""
+        task = self.task
+        told = json.dumps([task.goal, task.truth, dict(task.data)], sort_keys=True, default=str)
+        return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:16]
 
     @abstractmethod
     def _pose(self) -> str:

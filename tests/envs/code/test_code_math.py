@@ -9,6 +9,7 @@ from shared_rows import row_files
 
 import agentgym
 from agentgym import RolloutConfig, collect
+from agentgym.env import WorkerKind
 from agentgym.envs.code import CodeMathEnv
 from agentgym.errors import ConfigError, InfraError, UnknownNameError, UsageError
 from agentgym.policies.scripted import ExpertPolicy
@@ -157,6 +158,29 @@ def test_several_tool_calls_keep_their_order_and_an_answer_ends_them() -> None:
     observation, reward, terminated, *_ = env.step(last)
     assert (observation["text"], reward, terminated) == ("5\nRight.", 1.0, True)
     env.close()
+
+
+@pytest.mark.integration
+def test_slow_code_holds_up_nobody_else() -> None:
+    assert CodeMathEnv.worker is WorkerKind.THREAD
+    envs = agentgym.make_vec(ID, 3, difficulty="tiny", code_seconds=20)
+    envs.reset(seed=0)
+    envs.send(0, "<code>import time, os\nwhile not os.path.exists('go'): time.sleep(0.01)</code>")
+    for member in (1, 2):
+        envs.send(member, "<code>print(7)</code>")
+    # Nothing ever writes that file: the others are answered while the first still runs.
+    answered = {envs.recv(timeout=60)[0] for _ in range(2)}
+    assert answered == {1, 2}
+    envs.close()
+
+
+def test_the_data_version_tells_tasks_apart() -> None:
+    env = begun()
+    first = env.data_version
+    env.reset(options={"task": 1})
+    assert env.data_version != first
+    env.reset(options={"task": 0})
+    assert env.data_version == first
 
 
 @pytest.mark.integration
