@@ -1,6 +1,10 @@
 """An environment played by an MCP client."""
 
+import asyncio
+import socket
+import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -20,8 +24,6 @@ async def said(client: Client, tool: str, **arguments: Any) -> tuple[str, Any]:
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_an_episode_is_played_by_calls(mode: str) -> None:
-    import asyncio
-
     async def play() -> None:
         server = EnvServer(toy_envs.COUNTER)
         async with Client(server.server, mode=mode) as client:
@@ -56,8 +58,6 @@ def test_an_episode_is_played_by_calls(mode: str) -> None:
 
 
 def test_the_command_serves_a_client_over_stdio() -> None:
-    import asyncio
-
     async def play() -> None:
         code = "from agentgym.cli import main; main()"
         arguments = ["-c", code, "serve", "mcp", "agentgym/ALFWorld-v0", "difficulty=tiny"]
@@ -70,6 +70,46 @@ def test_the_command_serves_a_client_over_stdio() -> None:
             assert "middle of a room" in text
 
     asyncio.run(play())
+
+
+def test_the_command_serves_clients_over_http() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "from agentgym.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "mcp", "agentgym/CodeMath-v0"]
+    command += ["--http", str(port), "difficulty=tiny"]
+
+    async def play(url: str) -> None:
+        for _ in range(2):  # one client after the other
+            async with Client(url, read_timeout_seconds=60) as client:
+                text, _ = await said(client, "begin_episode", task="tiny/train/arithmetic/0")
+                assert text == "332 * 372 + 929 = ?"
+                text, _ = await said(client, "python", code="print(332 * 372 + 929)")
+                assert text == "124433"
+                _, told = await said(client, "submit_answer", answer=text)
+                assert told["success"]
+
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stdout is not None
+            url = served.stdout.readline().split()[-1]
+            assert url == f"http://127.0.0.1:{port}/mcp"
+            asyncio.run(_reached(port))
+            asyncio.run(play(url))
+        finally:
+            served.terminate()
+            served.wait(30)
+
+
+async def _reached(port: int) -> None:
+    for _ in range(600):
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the server was never reached")
 
 
 def test_an_environment_that_there_is_not() -> None:

@@ -1,6 +1,8 @@
 """CodeMath: code runs, its output comes back, the answer ends the episode."""
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,19 @@ def test_rows_are_played_and_judged(tmp_path: Path) -> None:
             *_, info = env.step(info["expert_action"])
             assert info["success"], env.task
         env.close()
+
+
+@pytest.mark.integration
+def test_the_picture_shows_what_is_played() -> None:
+    picture = (Path(__file__).parents[3] / "docs/images/codemath.svg").read_text(encoding="utf-8")
+    drawn = [
+        html.unescape(line) for line in re.findall(r'<text class="\w+" x="20"[^>]*>(.*)</', picture)
+    ]
+    env = agentgym.make(ID, traceback=False)
+    shown = [env.reset(seed=0, options={"task": 1})[0]["text"]]
+    for action in [line.removeprefix("> ") for line in drawn if line.startswith("> ")]:
+        observation, reward, *_, info = env.step(action)
+        shown += [f"> {action}", observation["text"]]
+    shown.append(f"{info['stop_reason']} after {info['turn']} turns, reward {reward:g}")
+    assert drawn == shown
+    env.close()
