@@ -22,9 +22,11 @@ from agentgym.trajectory import TokenSequence, Trajectory, Turn
 
 if TYPE_CHECKING:
     from agentgym.evaluation import Evaluation, evaluate
+    from agentgym.function_tools import FunctionTool, function_tool
     from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig, collect
     from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec, make_sandbox
     from agentgym.store import Store
+    from agentgym.toolbox import Toolbox, make_tool
     from agentgym.vector import make_vec
 
 __version__ = version("agentgym-suite")
@@ -45,6 +47,10 @@ _LATER = {
     "SandboxSpec": "agentgym.sandbox",
     "ExecResult": "agentgym.sandbox",
     "Limit": "agentgym.sandbox",
+    "function_tool": "agentgym.function_tools",
+    "FunctionTool": "agentgym.function_tools",
+    "make_tool": "agentgym.toolbox",
+    "Toolbox": "agentgym.toolbox",
 }
 
 __all__ = [
@@ -79,6 +85,10 @@ __all__ = [
     "ToolCall",
     "ToolResult",
     "ToolSpec",
+    "function_tool",
+    "FunctionTool",
+    "make_tool",
+    "Toolbox",
     "Policy",
     "Request",
     "Completion",

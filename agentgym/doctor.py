@@ -53,6 +53,8 @@ _PACKAGES = {
     "pyarrow": "data",
     "datasets": "data",
     "matplotlib": "plot",
+    "math_verify": "code",
+    "mcp": "mcp",
     "textworld": "alfworld",
     "alfworld": "alfworld",
     "tensorboard": "tensorboard",

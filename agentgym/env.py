@@ -107,6 +107,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
     """What the model is told about this world, before the rules of the action format."""
     parallel_calls: ClassVar[bool] = False
     """Whether one turn may carry several tool calls."""
+    cut_short_reward: ClassVar[float] = 0.0
+    """What the turn earns besides on which a limit cuts the episode short."""
 
     tools: tuple[ToolSpec, ...]
     tasks: TaskSet
@@ -264,7 +266,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
             info["stop_reason"] = StopReason.SUCCESS if frame.success else StopReason.FAILURE
         elif truncated:
             info["stop_reason"] = frame.limit or StopReason.TURN_LIMIT
-        return self._observation(frame), float(frame.reward), frame.ended, truncated, info
+        reward = float(frame.reward) + (self.cut_short_reward if truncated else 0.0)
+        return self._observation(frame), reward, frame.ended, truncated, info
 
     @final
     def close(self) -> None:

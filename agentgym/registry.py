@@ -195,6 +195,8 @@ _EXTRAS: Mapping[str, str] = {
     "pyarrow": "data",
     "datasets": "data",
     "matplotlib": "plot",
+    "mcp": "mcp",
+    "mcp_types": "mcp",
 }
 
 

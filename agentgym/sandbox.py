@@ -28,7 +28,7 @@ from agentgym.config import Config, validate
 from agentgym.errors import DataError, UsageError
 from agentgym.registry import sandboxes
 
-__all__ = ["ExecResult", "Limit", "Sandbox", "SandboxSpec", "make_sandbox"]
+__all__ = ["ExecResult", "Limit", "Sandbox", "SandboxSpec", "make_sandbox", "sandbox_maker"]
 
 
 T = TypeVar("T")
@@ -242,8 +242,21 @@ def make_sandbox(name: str = "bubblewrap", **options: Any) -> Sandbox:
         ConfigError: If an option is unknown or out of range.
         InfraError: If the machine can't run it; `agentgym doctor sandbox` says why.
     """
+    return sandbox_maker(name, **options)()
+
+
+def sandbox_maker(name: str = "bubblewrap", **options: Any) -> Callable[[], Sandbox]:
+    """Return what makes sandboxes of one kind; what is wrong with the options is said now.
+
+    Args:
+        name: A backend.
+        **options: As of `make_sandbox`.
+
+    Raises:
+        UnknownNameError: If there is no such backend.
+        ConfigError: If an option is unknown or out of range.
+    """
     backend = sandboxes.load(name)
     own = {key: options.pop(key) for key in getattr(backend, "options", ()) if key in options}
     spec = validate(SandboxSpec, options)
-    made: Sandbox = backend(spec, **own)
-    return made
+    return partial(backend, spec, **own)

@@ -19,7 +19,16 @@ PLACES: dict[str, str] = CONFIG["tool"]["setuptools"]["package-dir"]
 EXTRAS = {
     *("torch", "transformers", "tokenizers", "accelerate", "peft"),
     *("pandas", "pyarrow", "datasets", "matplotlib"),
-    *("alfworld", "textworld", "tensorboard", "wandb", "trackio"),
+    *(
+        "math_verify",
+        "mcp",
+        "mcp_types",
+        "alfworld",
+        "textworld",
+        "tensorboard",
+        "wandb",
+        "trackio",
+    ),
 }
 """What extras install, by import name."""
 

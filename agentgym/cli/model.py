@@ -22,6 +22,7 @@ def command() -> None:
 @click.option("--hidden", default=128, show_default=True, help="Width.")
 @click.option("--layers", default=4, show_default=True, help="Depth.")
 @click.option("--vocab", default=4096, show_default=True, help="Most tokens.")
+@click.option("--digits", is_flag=True, help="A token for each digit, not for each number.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seeds the weights.")
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]…")
 def tiny(
@@ -31,6 +32,7 @@ def tiny(
     hidden: int,
     layers: int,
     vocab: int,
+    digits: bool,
     seed: int,
     options: tuple[str, ...],
 ) -> None:
@@ -43,5 +45,7 @@ def tiny(
     from agentgym.models.tiny import build_tiny
 
     texts = expert_texts(env_id, episodes, seed=seed, **parse_overrides(options))
-    built = build_tiny(folder, texts, hidden=hidden, layers=layers, vocab=vocab, seed=seed)
+    built = build_tiny(
+        folder, texts, hidden=hidden, layers=layers, vocab=vocab, digits=digits, seed=seed
+    )
     click.echo(f"{built.folder}: {built.parameters:,} parameters, {built.vocabulary:,} tokens")

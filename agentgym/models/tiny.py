@@ -8,6 +8,7 @@ Saved, it is an ordinary Hugging Face folder; any other folder goes in its place
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ CHAT_TEMPLATE = """
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}
 """
+
+_DIGIT = re.compile("[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ def build_tiny(
     kv_heads: int = 2,
     vocab: int = 4096,
     context: int = 4096,
+    digits: bool = False,
     seed: int = 0,
 ) -> TinyModel:
     """Build a model with random weights and a tokenizer for these texts, and save both.
@@ -76,6 +80,7 @@ def build_tiny(
         kv_heads: Key and value heads; divides `heads`.
         vocab: Most tokens that the tokenizer may have.
         context: Longest sequence, in tokens.
+        digits: See `tiny_tokenizer`.
         seed: Seeds the weights.
 
     Raises:
@@ -87,7 +92,7 @@ def build_tiny(
             f"and heads over kv_heads={kv_heads}."
         )
     corpus = list(texts)
-    tokenizer = tiny_tokenizer(corpus, vocab=vocab, context=context)
+    tokenizer = tiny_tokenizer(corpus, vocab=vocab, context=context, digits=digits)
     vocabulary = tokenizer.get_vocab()
     end, pad = vocabulary[END], vocabulary[PAD]
     config = Qwen3Config(
@@ -122,7 +127,7 @@ def build_tiny(
 
 
 def tiny_tokenizer(
-    texts: Iterable[str], *, vocab: int = 4096, context: int = 4096
+    texts: Iterable[str], *, vocab: int = 4096, context: int = 4096, digits: bool = False
 ) -> PreTrainedTokenizerFast:
     """Return a tokenizer with a token per word or fixed phrase, and a compact chat template.
 
@@ -134,6 +139,8 @@ def tiny_tokenizer(
         texts: Where the words come from.
         vocab: Most tokens; the most frequent words and phrases are kept.
         context: Longest sequence that the model takes.
+        digits: Whether each digit is a token of its own. A number is one token otherwise, which is
+            short, and can't be copied by a model that hasn't met it.
 
     Raises:
         UsageError: If there are no words, or `vocab` has no room for any.
@@ -141,6 +148,8 @@ def tiny_tokenizer(
     split = pre_tokenizers.ByteLevel(add_prefix_space=False)
     corpus = Counter(tuple(w for w, _ in split.pre_tokenize_str(text)) for text in texts)
     counts = word_counts(corpus) + Counter(fixed_phrases(corpus))
+    if digits:
+        counts = Counter({word: n for word, n in counts.items() if not _DIGIT.search(word)})
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     control = [PAD, SYSTEM, USER, ASSISTANT, END]
     room = vocab - len(alphabet) - len(control)

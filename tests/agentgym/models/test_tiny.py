@@ -46,6 +46,12 @@ def test_a_word_is_a_token():
     assert len(TOKENIZER.encode("You open the drawer 12.")) == 6
 
 
+def test_digits_can_be_tokens_of_their_own():
+    digits = tiny_tokenizer(TEXTS, digits=True)
+    assert digits.tokenize(" the drawer 12") == ["Ġthe", "Ġdrawer", "Ġ", "1", "2"]
+    assert digits.tokenize("a desk 987")[-3:] == ["9", "8", "7"]
+
+
 def test_an_unknown_word_is_cut_into_few_pieces():
     assert TOKENIZER.tokenize(" desks") == ["Ġdesk", "s"]
 
