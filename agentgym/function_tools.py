@@ -23,6 +23,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast, get_type_hints, overload
 
@@ -236,7 +237,7 @@ async def _beside(function: Callable[[], Any]) -> Any:
             value = function()
         except BaseException as raised:
             fault = raised
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # nobody waits any more: the loop is closed
             loop.call_soon_threadsafe(settle, value, fault)
 
     threading.Thread(target=run, name="agentgym tool", daemon=True).start()

@@ -1,7 +1,6 @@
 """`CodeMathEnv`: problems with an answer that can be checked, solved with a code interpreter."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -93,4 +92,4 @@ def _member(judge: str) -> Judge:
     try:
         return Judge(judge)
     except ValueError:
-        raise UnknownNameError("judge", judge, list[StrEnum](Judge)) from None
+        raise UnknownNameError("judge", judge, list(Judge)) from None

@@ -19,6 +19,7 @@ from agentgym.envs.code.formats import CodeTags, code_format
 from agentgym.errors import InfraError, UsageError
 from agentgym.interpreter import Interpreter, Output
 from agentgym.sandbox import Sandbox, sandbox_maker
+from agentgym.task import Task
 from agentgym.tool import ToolCall, ToolSpec
 
 SUCCESS, FAILURE = 1.0, -1.0
@@ -160,7 +161,7 @@ class CodeEnv(AgentEnv):
             printed: What its code printed; None where it ran none.
         """
 
-    def _begin(self, task: Any, options: Mapping[str, Any]) -> Frame:
+    def _begin(self, task: Task, options: Mapping[str, Any]) -> Frame:
         if options:
             name = type(self).__name__.removesuffix("Env")
             raise UsageError(f"{name}'s reset takes no option but 'task', got {sorted(options)}")
