@@ -7,58 +7,17 @@ end. It believes nothing that a program says.
 
 from __future__ import annotations
 
-import json
 import os
-import select
-import signal
 import socket
 import stat
-import struct
-import time
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym.sandboxes.jail import kernel, program, wire
+from agentgym.sandboxes.jail.process import LENGTH, Process, kill_all, reap
 
 UID = GID = 1000
 _BOX = "/box"
 _HOME = "/box/work"
-_LENGTH = struct.Struct("<I")
-_STATUS_BYTES = 16 << 20
-_DRAIN_SECONDS = 1.0
-_INTERRUPT_SECONDS = 0.5
-
-
-@dataclass
-class _Captured:
-    """What came out of a pipe, up to a limit."""
-
-    limit: int
-    data: bytearray = field(default_factory=bytearray)
-    dropped: int = 0
-
-    def add(self, part: bytes) -> None:
-        room = self.limit - len(self.data)
-        self.data += part[: max(room, 0)]
-        self.dropped += max(len(part) - max(room, 0), 0)
-
-
-@dataclass
-class _Process:
-    """A program, and our ends of its pipes."""
-
-    pid: int
-    exited: int
-    stdin: int
-    stdout: int
-    stderr: int
-    status: int
-
-    def close(self) -> None:
-        for fd in (self.exited, self.stdin, self.stdout, self.stderr, self.status):
-            if fd >= 0:
-                os.close(fd)
 
 
 class Keeper:
@@ -73,7 +32,7 @@ class Keeper:
         self._connection = connection
         self._seccomp = seccomp
         self._env: dict[str, str] = {}
-        self._session: _Process | None = None
+        self._session: Process | None = None
 
     def serve(self, outer_uid: int, outer_gid: int) -> None:
         """Answer requests until the host hangs up.
@@ -133,8 +92,6 @@ class Keeper:
         try:
             return self._followed(process, header, stdin)
         finally:
-            self._kill_others()
-            self._reap()
             process.close()
 
     def _cell(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -142,11 +99,7 @@ class Keeper:
         if self._session is None:
             self._session = self._start(header, None)
         process = self._session
-        try:
-            reply, data = self._followed(process, header, _LENGTH.pack(len(body)) + body)
-        finally:
-            self._kill_others()
-            self._reap()
+        reply, data = self._followed(process, header, LENGTH.pack(len(body)) + body)
         if reply["exit"] is not None:
             process.close()
             self._session = None
@@ -192,7 +145,7 @@ class Keeper:
 
     # Processes.
 
-    def _start(self, header: dict[str, Any], code: str | None) -> _Process:
+    def _start(self, header: dict[str, Any], code: str | None) -> Process:
         """Fork a program: a command or a script, or a session where there is no code."""
         ours: dict[str, int] = {}
         theirs: dict[str, int] = {}
@@ -217,144 +170,14 @@ class Keeper:
             os.close(fd)
         for fd in ours.values():
             os.set_blocking(fd, False)
-        return _Process(pid, os.pidfd_open(pid), **ours)
+        return Process(pid, os.pidfd_open(pid), **ours)
 
     def _followed(
-        self, process: _Process, header: dict[str, Any], stdin: bytes
+        self, process: Process, header: dict[str, Any], stdin: bytes
     ) -> tuple[dict[str, Any], bytes]:
-        """Feed a program, collect what it writes, and end it when its time is over.
-
-        A session's cell is over once its status came; anything else when it has exited.
-        """
-        one_cell = header["op"] == "cell"
-        outputs = {
-            process.stdout: _Captured(header["output_bytes"]),
-            process.stderr: _Captured(header["output_bytes"]),
-            process.status: _Captured(_STATUS_BYTES),
-        }
-        poll = select.poll()
-        for fd in (*outputs, process.exited, self._connection.fileno()):
-            poll.register(fd, select.POLLIN)
-        left = memoryview(stdin)
-        if not left and not one_cell:
-            os.close(process.stdin)
-            process.stdin = -1
-        else:
-            poll.register(process.stdin, select.POLLOUT)
-        began = time.monotonic()
-        deadline = began + header["wall"]
-        open_fds = set(outputs)
-        ending: tuple[int, Any] | None = None
-        late = interrupted = False
-        while open_fds or ending is None:
-            wait = max(deadline - time.monotonic(), 0)
-            for fd, events in poll.poll(wait * 1000 + 1):
-                if fd in outputs:
-                    if not self._collect(fd, outputs[fd]):
-                        open_fds.discard(fd)
-                        poll.unregister(fd)
-                elif fd == process.exited:
-                    poll.unregister(fd)
-                    _, code, usage = os.wait4(process.pid, 0)
-                    ending = code, usage
-                    # What it left running holds the pipes open, and is to end with it.
-                    self._kill_others()
-                    deadline = time.monotonic() + _DRAIN_SECONDS
-                elif fd == process.stdin:
-                    left = self._feed(process, left, poll, keep=one_cell)
-                elif fd == self._connection.fileno() and events & (select.POLLHUP | select.POLLERR):
-                    os._exit(0)  # nobody waits any more, and everything here ends with process 1
-                elif fd == self._connection.fileno():
-                    poll.unregister(fd)  # the next request; its turn comes
-            if one_cell and ending is None and _complete(outputs[process.status].data):
-                for fd in (process.stdout, process.stderr):
-                    while fd in open_fds and self._collect(fd, outputs[fd]) is True:
-                        if not select.select([fd], [], [], 0)[0]:
-                            break
-                break
-            if time.monotonic() >= deadline:
-                if ending is not None:
-                    break
-                late = True
-                if one_cell and not interrupted:
-                    # An interrupt keeps the namespace, if the code lets itself be interrupted.
-                    interrupted = True
-                    os.kill(process.pid, signal.SIGINT)
-                    deadline = time.monotonic() + _INTERRUPT_SECONDS
-                else:
-                    os.kill(process.pid, signal.SIGKILL)
-                    deadline = time.monotonic() + _DRAIN_SECONDS
-        reply: dict[str, Any] = {
-            "exit": None if ending is None else os.waitstatus_to_exitcode(ending[0]),
-            "cpu": 0.0 if ending is None else ending[1].ru_utime + ending[1].ru_stime,
-            "seconds": time.monotonic() - began,
-            "late": late,
-            "dropped": [outputs[process.stdout].dropped, outputs[process.stderr].dropped],
-            "told": _told(outputs[process.status].data),
-            "stdout_bytes": len(outputs[process.stdout].data),
-        }
-        return reply, bytes(outputs[process.stdout].data + outputs[process.stderr].data)
-
-    def _collect(self, fd: int, into: _Captured) -> bool:
-        """Take what a pipe holds; False at its end."""
         try:
-            part = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return True
-        into.add(part)
-        return bool(part)
-
-    def _feed(
-        self, process: _Process, left: memoryview, poll: select.poll, *, keep: bool
-    ) -> memoryview:
-        try:
-            left = left[os.write(process.stdin, left) :]
-        except BlockingIOError:
-            return left
-        except BrokenPipeError:
-            left = left[:0]
-        if not left:
-            poll.unregister(process.stdin)
-            if not keep:
-                os.close(process.stdin)
-                process.stdin = -1
-        return left
-
-    def _kill_others(self) -> None:
-        """Kill every process of the box but this one and the session's."""
-        if self._session is None:
-            with suppress(ProcessLookupError):
-                os.kill(-1, signal.SIGKILL)
-            return
-        for name in os.listdir("/proc"):
-            if name.isdigit() and int(name) not in (1, self._session.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(int(name), signal.SIGKILL)
-
-    def _reap(self) -> None:
-        """Take leave of processes that have ended, but of the session's."""
-        while True:
-            try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:
-                return
-            if found is None or (self._session is not None and found.si_pid == self._session.pid):
-                return
-            os.waitpid(found.si_pid, 0)
-
-
-def _complete(status: bytearray) -> bool:
-    return (
-        len(status) >= _LENGTH.size and len(status) >= _LENGTH.size + _LENGTH.unpack_from(status)[0]
-    )
-
-
-def _told(status: bytearray) -> dict[str, Any]:
-    """Return what a program reported, if it is a report at all."""
-    if not _complete(status):
-        return {}
-    try:
-        told = json.loads(status[_LENGTH.size : _LENGTH.size + _LENGTH.unpack_from(status)[0]])
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
+            host = self._connection.fileno()
+            return process.follow(header, stdin, host, lambda: kill_all(self._session))
+        finally:
+            kill_all(self._session)
+            reap(self._session)
