@@ -8,7 +8,6 @@ end. It believes nothing that a program says.
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from typing import Any
 
@@ -28,7 +27,7 @@ class Keeper:
         seccomp: The filter of system calls that programs run under.
     """
 
-    def __init__(self, connection: socket.socket, seccomp: bytes) -> None:
+    def __init__(self, connection: wire.Connection, seccomp: bytes) -> None:
         self._connection = connection
         self._seccomp = seccomp
         self._env: dict[str, str] = {}
