@@ -8,6 +8,7 @@ end. It believes nothing that a program says.
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from typing import Any
 
@@ -48,6 +49,8 @@ class Keeper:
             "get": self._get,
         }
         self._ids = outer_uid, outer_gid
+        # Process 1 gets what signals it handles, from programs too, and Python handles this one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         while True:
             message = wire.receive(self._connection)
             if message is None:

@@ -11,7 +11,7 @@ import select
 import signal
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ LENGTH = struct.Struct("<I")
 _STATUS_BYTES = 16 << 20
 _DRAIN_SECONDS = 1.0
 _INTERRUPT_SECONDS = 0.5
+_KILL_ROUNDS = 50
 
 
 @dataclass
@@ -171,22 +172,42 @@ def kill_all(kept: Process | None) -> None:
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
         return
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) not in (1, kept.pid):
+    # What forks while it is looked for is found in the next round.
+    for _ in range(_KILL_ROUNDS):
+        others = [pid for pid in _running() if pid not in (1, kept.pid)]
+        if not others:
+            return
+        for pid in others:
             with suppress(ProcessLookupError):
-                os.kill(int(name), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
 
 def reap(kept: Process | None) -> None:
-    """Take leave of processes that have ended, but of the one that is kept."""
+    """Take leave of processes that have ended, but of the one that is kept.
+
+    Without one, all of them have been killed, and are waited for: they count as processes of the
+    box until they are gone.
+    """
+    deadline = time.monotonic() + _DRAIN_SECONDS
     while True:
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if found is None or (kept is not None and found.si_pid == kept.pid):
+        if found is not None and (kept is None or found.si_pid != kept.pid):
+            os.waitpid(found.si_pid, 0)
+        elif kept is not None or time.monotonic() >= deadline:
             return
-        os.waitpid(found.si_pid, 0)
+        else:
+            time.sleep(0.0005)
+
+
+def _running() -> Iterator[int]:
+    """Give the numbers of the box's processes, without those that have ended."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+                yield int(name)
 
 
 def _complete(status: bytearray) -> bool:
@@ -199,6 +220,6 @@ def _told(status: bytearray) -> dict[str, Any]:
         return {}
     try:
         told = json.loads(status[LENGTH.size : LENGTH.size + LENGTH.unpack_from(status)[0]])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

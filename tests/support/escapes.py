@@ -189,6 +189,25 @@ PROCESSES = [
         "os.kill(1, 9)\ntime.sleep(0.2)\nprint('HELD' if os.path.exists('/proc/1') else 'GOT')",
     ),
     Escape(
+        "sends process 1 every signal",
+        "for number in signal.valid_signals():\n"
+        "    try: os.kill(1, number)\n"
+        "    except OSError: pass\n"
+        "time.sleep(0.2)\nprint('HELD' if os.path.exists('/proc/1') else 'GOT')",
+    ),
+    *_each(
+        "limits process 1's",
+        "attempt(lambda: resource.prlimit(1, getattr(resource, VALUE), (1, 1)))",
+        "RLIMIT_CPU",
+        "RLIMIT_NOFILE",
+        "RLIMIT_AS",
+    ),
+    Escape(
+        "reports what can't be read",
+        "report = b'[' * 1000000\nreport = len(report).to_bytes(4, 'little') + report\n"
+        "while report: report = report[os.write(3, report):]\nheld()",
+    ),
+    Escape(
         "sees a process of the host",
         "others = [p for p in os.listdir('/proc') if p.isdigit() "
         "and int(p) not in (1, os.getpid())]\nprint('GOT' if others else 'HELD', others)",
