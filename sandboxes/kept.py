@@ -46,9 +46,9 @@ class Kept(Sandbox):
     def _give_up(self) -> None:
         """End a box whose keeper doesn't answer, by force."""
 
-    def _why(self) -> str:
-        """Return what is known about the box's death."""
-        return "The sandbox has died"
+    def _death(self) -> InfraError:
+        """Return what is known about why the box is dead."""
+        return InfraError("The sandbox has died")
 
     def _open(self, **more: Any) -> None:
         """Have the keeper set the box up.
@@ -154,9 +154,9 @@ class Kept(Sandbox):
             except OSError:
                 answer = None
             if answer is None:
-                why = self._why()
+                death = self._death()
                 self.close()
-                raise InfraError(why)
+                raise death
             return answer
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from agentgym.sandboxes.jail import kernel, program, wire
@@ -17,16 +18,17 @@ from agentgym.sandboxes.jail.process import LENGTH, Process, kill_all, reap
 
 UID = GID = 1000
 _BOX = "/box"
-_HOME = "/box/work"
 
 
 class Keeper:
-    """Serves one box.
+    """Serves one box, in namespaces that are its own already and not set up yet.
 
     Args:
         connection: The host's end of the box.
         seccomp: The filter of system calls that programs run under.
     """
+
+    home = f"{_BOX}/work"
 
     def __init__(self, connection: wire.Connection, seccomp: bytes) -> None:
         self._connection = connection
@@ -38,7 +40,7 @@ class Keeper:
         """Answer requests until the host hangs up.
 
         Args:
-            outer_uid: The user that this process was, seen from the namespace around it.
+            outer_uid: The user that this process is, or was in the namespace around it.
             outer_gid: And the group.
         """
         operations = {
@@ -62,9 +64,10 @@ class Keeper:
                 reply, data = {"error": str(fault), "errno": fault.errno}, b""
             wire.send(self._connection, reply, data)
 
-    # Requests.
+    # What a keeper elsewhere does in its own way.
 
-    def _open(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    def _set_up(self, header: dict[str, Any]) -> None:
+        """Make the working directory, and all else that a program finds."""
         # Files in /proc belong to root where a process hides, and the maps are written through it.
         kernel.map_ids(*self._ids, UID, GID)
         kernel.hide()
@@ -79,7 +82,20 @@ class Keeper:
         kernel.mount("/proc/sys", "/proc/sys", None, kernel.MS_BIND)
         read_only = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOEXEC
         kernel.mount(None, "/proc/sys", None, read_only | flags)
-        self._env = {"HOME": _HOME, "TMPDIR": "/tmp", "MPLBACKEND": "Agg", **header["env"]}
+
+    def _become(self, fds: dict[str, int], limits: dict[str, int]) -> int:
+        """Turn this fork into a program's process, and return its status pipe."""
+        return program.become(fds, limits, self._seccomp, self._env)
+
+    def _as_program(self) -> AbstractContextManager[None]:
+        """Open files with no more rights than a program has."""
+        return nullcontext()
+
+    # Requests.
+
+    def _open(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        self._set_up(header)
+        self._env = {"HOME": self.home, "TMPDIR": "/tmp", "MPLBACKEND": "Agg", **header["env"]}
         start = 0
         for path, size in header["files"]:
             self._write(path, body[start : start + size])
@@ -113,9 +129,10 @@ class Keeper:
         return {}, b""
 
     def _get(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        path = os.path.join(_HOME, header["path"])
+        path = os.path.join(self.home, header["path"])
         # A pipe must not keep us waiting, nor a link that is put in the last place lead elsewhere.
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        with self._as_program():
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
             about = os.fstat(file)
             if not stat.S_ISREG(about.st_mode):
@@ -134,10 +151,11 @@ class Keeper:
             os.close(file)
 
     def _write(self, path: str, data: bytes) -> None:
-        path = os.path.join(_HOME, path)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        path = os.path.join(self.home, path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(path, flags, 0o644)
+        with self._as_program():
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            file = os.open(path, flags, 0o644)
         try:
             view = memoryview(data)
             while view:
@@ -154,10 +172,15 @@ class Keeper:
         for name in ("stdin", "stdout", "stderr", "status"):
             read, write = os.pipe()
             theirs[name], ours[name] = (read, write) if name == "stdin" else (write, read)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            for fd in (*ours.values(), *theirs.values()):
+                os.close(fd)
+            raise
         if pid == 0:
             try:
-                status = program.become(theirs, header["limits"], self._seccomp, self._env)
+                status = self._become(theirs, header["limits"])
                 if header.get("argv"):
                     program.execute(header["argv"])
                 elif code is not None:

@@ -27,14 +27,21 @@ _LENGTH = struct.Struct("<I")
 _FILE = "main.py"
 
 
-def become(fds: dict[str, int], limits: dict[str, int], seccomp: bytes, env: dict[str, str]) -> int:
-    """Turn a fork of the zygote into a process that may run anything, and return its status pipe.
+def become(
+    fds: dict[str, int],
+    limits: dict[str, int],
+    seccomp: bytes,
+    env: dict[str, str],
+    user: int | None = None,
+) -> int:
+    """Turn a fork of a keeper into a process that may run anything, and return its status pipe.
 
     Args:
         fds: What becomes its stdin, stdout and stderr, and its status pipe ("status").
         limits: Of its CPU seconds, memory, processes and file size; 0 for none.
         seccomp: The filter of system calls.
         env: Its environment.
+        user: The number of the user and of the group that it becomes; None to stay what it is.
     """
     os.setsid()
     for number, name in enumerate(("stdin", "stdout", "stderr", "status")):
@@ -58,8 +65,8 @@ def become(fds: dict[str, int], limits: dict[str, int], seccomp: bytes, env: dic
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(env)
+    kernel.give_up_privileges(seccomp, user)
     os.chdir(env["HOME"])
-    kernel.give_up_privileges(seccomp)
     os.set_inheritable(3, False)
     return 3
 
