@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from agentgym.sandboxes.jail import kernel, program, wire
-from agentgym.sandboxes.jail.process import LENGTH, Process, kill_all, reap
+from agentgym.sandboxes.jail.process import Process, kill_all, reap
 
 UID = GID = 1000
 _BOX = "/box"
@@ -117,7 +117,7 @@ class Keeper:
         if self._session is None:
             self._session = self._start(header, None)
         process = self._session
-        reply, data = self._followed(process, header, LENGTH.pack(len(body)) + body)
+        reply, data = self._followed(process, header, program.LENGTH.pack(len(body)) + body)
         if reply["exit"] is not None:
             process.close()
             self._session = None

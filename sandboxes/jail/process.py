@@ -5,19 +5,17 @@ Nothing here needs a namespace or a mount of its own, and nothing that a program
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-LENGTH = struct.Struct("<I")
-_STATUS_BYTES = 16 << 20
+from agentgym.sandboxes.jail import report
+
 _DRAIN_SECONDS = 1.0
 _INTERRUPT_SECONDS = 0.5
 _KILL_ROUNDS = 50
@@ -86,7 +84,7 @@ class Process:
         outputs = {
             self.stdout: _Captured(header["output_bytes"]),
             self.stderr: _Captured(header["output_bytes"]),
-            self.status: _Captured(_STATUS_BYTES),
+            self.status: _Captured(report.MOST_BYTES),
         }
         poll = select.poll()
         for fd in (*outputs, self.exited, host):
@@ -122,7 +120,7 @@ class Process:
                     os._exit(0)  # nobody waits any more, and everything here ends with process 1
                 elif fd == host:
                     poll.unregister(fd)  # the next request; its turn comes
-            if one_cell and ending is None and _complete(outputs[self.status].data):
+            if one_cell and ending is None and report.complete(outputs[self.status].data):
                 for fd in (self.stdout, self.stderr):
                     while fd in open_fds and outputs[fd].take(fd):
                         if not select.select([fd], [], [], 0)[0]:
@@ -146,7 +144,7 @@ class Process:
             "seconds": time.monotonic() - began,
             "late": late,
             "dropped": [outputs[self.stdout].dropped, outputs[self.stderr].dropped],
-            "told": _told(outputs[self.status].data),
+            "told": report.read(outputs[self.status].data),
             "stdout_bytes": len(outputs[self.stdout].data),
         }
         return reply, bytes(outputs[self.stdout].data + outputs[self.stderr].data)
@@ -208,18 +206,3 @@ def _running() -> Iterator[int]:
         with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
             if file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
                 yield int(name)
-
-
-def _complete(status: bytearray) -> bool:
-    return len(status) >= LENGTH.size and len(status) >= LENGTH.size + LENGTH.unpack_from(status)[0]
-
-
-def _told(status: bytearray) -> dict[str, Any]:
-    """Return what a program reported, if it is a report at all."""
-    if not _complete(status):
-        return {}
-    try:
-        told = json.loads(status[LENGTH.size : LENGTH.size + LENGTH.unpack_from(status)[0]])
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
