@@ -153,6 +153,9 @@ class Kept(Sandbox):
                 raise InfraError(f"The sandbox did not answer within {seconds:g} s") from fault
             except OSError:
                 answer = None
+            except BaseException:
+                self._give_up()  # or the next to ask would get this answer
+                raise
             if answer is None:
                 death = self._death()
                 self.close()

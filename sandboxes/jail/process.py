@@ -18,7 +18,7 @@ from agentgym.sandboxes.jail import report
 
 _DRAIN_SECONDS = 1.0
 _INTERRUPT_SECONDS = 0.5
-_KILL_ROUNDS = 50
+_ROUND_SECONDS = 0.0005
 
 
 @dataclass
@@ -171,13 +171,14 @@ def kill_all(kept: Process | None) -> None:
             os.kill(-1, signal.SIGKILL)
         return
     # What forks while it is looked for is found in the next round.
-    for _ in range(_KILL_ROUNDS):
-        others = [pid for pid in _running() if pid not in (1, kept.pid)]
-        if not others:
-            return
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    while others := [pid for pid in _running() if pid not in (1, kept.pid)]:
         for pid in others:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(_ROUND_SECONDS)
 
 
 def reap(kept: Process | None) -> None:
@@ -197,7 +198,7 @@ def reap(kept: Process | None) -> None:
         elif kept is not None or time.monotonic() >= deadline:
             return
         else:
-            time.sleep(0.0005)
+            time.sleep(_ROUND_SECONDS)
 
 
 def _running() -> Iterator[int]:

@@ -97,3 +97,17 @@ def test_threads_that_share_a_box_get_their_own_answers(session: Sandbox) -> Non
     with ThreadPoolExecutor(8) as threads:
         values = list(threads.map(lambda n: session.exec(f"{n}").value, range(64)))
     assert values == [str(n) for n in range(64)]
+
+
+def test_an_interrupted_wait_leaves_no_answer_for_the_next(
+    session: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agentgym.sandboxes.kept.wire.receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.exec("1")
+    with pytest.raises(UsageError, match="closed"):
+        session.exec("2")
