@@ -18,26 +18,15 @@ What it does not do: `memory_mb` and `cpu_seconds` are of one process, so a box 
 its processes together; the kernel is shared, so a hole in it is a hole in the box.
 """
 
-import math
 import os
-from base64 import b64decode
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, cast
 
-from agentgym.errors import DataError, InfraError, UsageError
-from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
+from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.jail import wire
+from agentgym.sandboxes.kept import MIB, Kept
 from agentgym.sandboxes.zygotes import Fork, Recipe, zygote
 
-_GRACE_SECONDS = 5.0
-_MIB = 1 << 20
-_SIGKILL, _SIGXCPU, _SIGXFSZ = -9, -24, -25
-_SAID = {"memory": Limit.MEMORY, "disk": Limit.DISK, "processes": Limit.PROCESSES}
 
-
-class Bubblewrap(Sandbox):
+class Bubblewrap(Kept):
     """A box of bubblewrap's.
 
     Args:
@@ -54,36 +43,18 @@ class Bubblewrap(Sandbox):
     def __init__(self, spec: SandboxSpec, *, python: str = "/usr/bin/python3") -> None:
         super().__init__(spec)
         image = None if spec.image is None else os.path.abspath(spec.image)
-        self._recipe = Recipe(image, python, spec.modules)
-        self._fork: Fork | None = None
-        self._closed = False
-        self._open()
+        self._fork: Fork | None = zygote(Recipe(image, python, spec.modules)).fork()
+        self._open(disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
 
-    def _python(
-        self, source: str, stdin: bytes, seconds: float, files_out: Sequence[str]
-    ) -> ExecResult:
-        code = source.encode("utf-8", "surrogateescape")
-        if self.spec.stateful:
-            if stdin:
-                raise UsageError("A stateful box runs cells, which read no stdin; leave it empty")
-            return self._exec({"op": "cell"}, code, seconds, files_out)
-        return self._exec({"op": "exec", "code_bytes": len(code)}, code + stdin, seconds, files_out)
+    @property
+    def _connection(self) -> wire.Connection | None:
+        return None if self._fork is None else self._fork.connection
 
-    def _command(
-        self, argv: list[str], stdin: bytes, seconds: float, files_out: Sequence[str]
-    ) -> ExecResult:
-        if not argv:
-            raise UsageError("A command has at least a name")
-        return self._exec({"op": "exec", "argv": argv, "code_bytes": 0}, stdin, seconds, files_out)
-
-    def put(self, path: str, data: bytes | str) -> None:
-        """Write a file; see `Sandbox.put`."""
-        content = data.encode() if isinstance(data, str) else data
-        self._data({"op": "put", "path": path}, content)
-
-    def get(self, path: str, *, most_bytes: int = 1 << 24) -> bytes:
-        """Read a file; see `Sandbox.get`."""
-        return self._data({"op": "get", "path": path, "most": most_bytes}, b"")
+    def _give_up(self) -> None:
+        fork = self._fork
+        self.close()
+        if fork is not None:
+            fork.zygote.kill(fork)
 
     def close(self) -> None:
         """End the box; see `Sandbox.close`."""
@@ -91,110 +62,3 @@ class Bubblewrap(Sandbox):
         fork, self._fork = self._fork, None
         if fork is not None:
             fork.connection.close()  # its keeper leaves at once, and all else ends with the keeper
-
-    def _open(self) -> None:
-        spec = self.spec
-        contents = {p: d.encode() if isinstance(d, str) else d for p, d in spec.files.items()}
-        self._fork = zygote(self._recipe).fork()
-        self._data(
-            {
-                "op": "open",
-                "disk_bytes": spec.disk_mb * _MIB,
-                "inodes": 1024 + 64 * spec.disk_mb,
-                "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **spec.env},
-                "files": [[path, len(data)] for path, data in contents.items()],
-            },
-            b"".join(contents.values()),
-        )
-
-    def _exec(
-        self, header: dict[str, Any], body: bytes, seconds: float, files_out: Sequence[str]
-    ) -> ExecResult:
-        spec = self.spec
-        # A session's process lives on, so its CPU time is bounded by each cell's wall time only.
-        cpu = 0 if header["op"] == "cell" else math.ceil(spec.cpu_seconds)
-        limits = {
-            "memory": spec.memory_mb * _MIB,
-            "processes": spec.processes,
-            "file": spec.disk_mb * _MIB,
-            "cpu": cpu,
-        }
-        header |= {"limits": limits, "output_bytes": spec.output_bytes, "wall": seconds}
-        reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
-        if "error" in reply:
-            raise InfraError(f"The sandbox could not run it: {reply['error']}")
-        told = _Told.of(reply["told"])
-        split = reply["stdout_bytes"]
-        return ExecResult(
-            stdout=data[:split].decode("utf-8", "replace"),
-            stderr=data[split:].decode("utf-8", "replace"),
-            exit_code=told.code if reply["exit"] is None else reply["exit"],
-            seconds=reply["seconds"],
-            cpu_seconds=reply["cpu"],
-            limit=_limit(reply, cpu) or told.limit,
-            dropped=(reply["dropped"][0], reply["dropped"][1]),
-            value=told.value,
-            figures=told.figures,
-            files=self.wanted(files_out),
-            isolation=self.isolation,
-            state_lost=bool(reply.get("ended")),
-        )
-
-    def _data(self, header: dict[str, Any], body: bytes) -> bytes:
-        reply, data = self._ask(header, body, _GRACE_SECONDS)
-        if "error" in reply:
-            raise DataError(f"{header.get('path', 'files')}: {reply['error']}")
-        return data
-
-    def _ask(
-        self, header: dict[str, Any], body: bytes, seconds: float
-    ) -> tuple[dict[str, Any], bytes]:
-        fork = self._fork
-        if self._closed or fork is None:
-            raise UsageError("The sandbox is closed; make another one")
-        try:
-            fork.connection.settimeout(seconds)
-            wire.send(fork.connection, header, body)
-            answer = wire.receive(fork.connection)
-        except OSError as fault:
-            self.close()
-            fork.zygote.kill(fork)
-            raise InfraError(f"The sandbox did not answer within {seconds:g} s") from fault
-        if answer is None:
-            self.close()
-            raise InfraError("The sandbox has died")
-        return answer
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What a program said of itself: hearsay, of which nothing is kept that has another form."""
-
-    code: int = 0
-    limit: Limit | None = None
-    value: str | None = None
-    figures: tuple[bytes, ...] = ()
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "_Told":
-        code, limit, value = told.get("code"), told.get("limit"), told.get("value")
-        figures: list[bytes] = []
-        listed = told.get("figures")
-        for figure in cast("list[object]", listed) if isinstance(listed, list) else []:
-            with suppress(ValueError):
-                figures += [b64decode(figure, validate=True)] if isinstance(figure, str) else []
-        return cls(
-            code if isinstance(code, int) else 0,
-            _SAID.get(limit) if isinstance(limit, str) else None,
-            value if isinstance(value, str) else None,
-            tuple(figures),
-        )
-
-
-def _limit(reply: Mapping[str, Any], cpu: int) -> Limit | None:
-    """Return the limit that the keeper saw ending a program."""
-    if reply["late"]:
-        return Limit.WALL
-    if reply["exit"] == _SIGXCPU or (reply["exit"] == _SIGKILL and 0 < cpu <= reply["cpu"]):
-        return Limit.CPU
-    return Limit.DISK if reply["exit"] == _SIGXFSZ else None

@@ -82,6 +82,7 @@ _REFUSED = {
     "vmsplice": (278, 75),
 }
 _CLONE, _CLONE3, _IOCTL, _SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
+_PRLIMIT = (302, 261)
 
 
 def supported() -> bool:
@@ -119,6 +120,8 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
         1,
         [(_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), _refuse(_EPERM)],
     )
+    # Limits are a process's own: the keeper is of the same user, and would die of a CPU limit.
+    code += _on_argument(_PRLIMIT[column], 0, [(_EQUAL, 1, 0, 0), _refuse(_EPERM)])
     families = [(_EQUAL, len(_FAMILIES) - k, 0, family) for k, family in enumerate(_FAMILIES)]
     code += _on_argument(_SOCKET[column], 0, [*families, _refuse(_EAFNOSUPPORT)])
     code.append((_RETURN, 0, 0, _ALLOW))

@@ -2,8 +2,10 @@
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
+from engines import Engine, running_engine
 from hypothesis import settings
 
 # A machine that does something else as well takes longer now and then; that is no failure.
@@ -24,6 +26,13 @@ def pytest_collection_finish() -> None:
     """Leave what the imports made out of every later collection."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A Docker Engine with an image."""
+    with running_engine() as found:
+        yield found
 
 
 @pytest.hookimpl(hookwrapper=True)

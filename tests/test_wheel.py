@@ -19,16 +19,8 @@ PLACES: dict[str, str] = CONFIG["tool"]["setuptools"]["package-dir"]
 EXTRAS = {
     *("torch", "transformers", "tokenizers", "accelerate", "peft"),
     *("pandas", "pyarrow", "datasets", "matplotlib"),
-    *(
-        "math_verify",
-        "mcp",
-        "mcp_types",
-        "alfworld",
-        "textworld",
-        "tensorboard",
-        "wandb",
-        "trackio",
-    ),
+    *("math_verify", "mcp", "mcp_types", "docker"),
+    *("alfworld", "textworld", "tensorboard", "wandb", "trackio"),
 }
 """What extras install, by import name."""
 

@@ -87,17 +87,22 @@ def hide() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def give_up_privileges(seccomp: bytes) -> None:
+def give_up_privileges(seccomp: bytes, user: int | None = None) -> None:
     """Drop every capability for good, and filter system calls.
 
     Args:
         seccomp: The filter, as an array of `struct sock_filter`.
+        user: The number of the user and of the group to become.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, 4)
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, *_longs(capability, 0, 0, 0)) < 0:
             break  # the kernel knows no more of them
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
     _checked(_libc.syscall(ctypes.c_long(_CAPSET[_machine]), header, none), "capset")

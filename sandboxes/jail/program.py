@@ -7,10 +7,8 @@ code's own word, for the model to read; nothing on the host's side decides by it
 from __future__ import annotations
 
 import ast
-import base64
 import errno
 import io
-import json
 import linecache
 import os
 import resource
@@ -21,20 +19,27 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from agentgym.sandboxes.jail import kernel
+from agentgym.sandboxes.jail import kernel, report
 
-_LENGTH = struct.Struct("<I")
+LENGTH = struct.Struct("<I")
 _FILE = "main.py"
 
 
-def become(fds: dict[str, int], limits: dict[str, int], seccomp: bytes, env: dict[str, str]) -> int:
-    """Turn a fork of the zygote into a process that may run anything, and return its status pipe.
+def become(
+    fds: dict[str, int],
+    limits: dict[str, int],
+    seccomp: bytes,
+    env: dict[str, str],
+    user: int | None = None,
+) -> int:
+    """Turn a fork of a keeper into a process that may run anything, and return its status pipe.
 
     Args:
         fds: What becomes its stdin, stdout and stderr, and its status pipe ("status").
         limits: Of its CPU seconds, memory, processes and file size; 0 for none.
         seccomp: The filter of system calls.
         env: Its environment.
+        user: The number of the user and of the group that it becomes; None to stay what it is.
     """
     os.setsid()
     for number, name in enumerate(("stdin", "stdout", "stderr", "status")):
@@ -58,8 +63,8 @@ def become(fds: dict[str, int], limits: dict[str, int], seccomp: bytes, env: dic
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(env)
+    kernel.give_up_privileges(seccomp, user)
     os.chdir(env["HOME"])
-    kernel.give_up_privileges(seccomp)
     os.set_inheritable(3, False)
     return 3
 
@@ -85,7 +90,7 @@ def run(source: str, status: int) -> None:
         code = _exit_code(ending)
     except BaseException as fault:
         _show(fault)
-        _tell(status, {"limit": _limit(fault)})
+        report.tell(status, {"limit": _limit(fault)})
         code = 1
     _leave(code)
 
@@ -95,28 +100,30 @@ def serve(cells: BinaryIO, status: int) -> None:
     _fresh_streams()
     namespace = _namespace()
     while True:
-        start = cells.read(_LENGTH.size)
-        if len(start) < _LENGTH.size:
+        start = cells.read(LENGTH.size)
+        if len(start) < LENGTH.size:
             _leave(0)
-        source = cells.read(_LENGTH.unpack(start)[0]).decode("utf-8", "replace")
+        source = cells.read(LENGTH.unpack(start)[0]).decode("utf-8", "replace")
         told: dict[str, Any] = {"code": 0}
+        shown: str | None = None
+        figures: list[bytes] = []
         try:
             value = _run(source, namespace, last=True)
             if value is not None:
                 namespace["_"] = value
-                told["value"] = repr(value)
+                shown = repr(value)
         except SystemExit as ending:
             told["code"] = _exit_code(ending)
         except BaseException as fault:
             _show(fault)
             told |= {"code": 1, "limit": _limit(fault)}
         try:
-            told["figures"] = _figures()
+            figures = _figures()
         except Exception as fault:
             _show(fault)
         sys.stdout.flush()
         sys.stderr.flush()
-        _tell(status, told)
+        report.tell(status, told, shown, figures)
 
 
 def _run(source: str, namespace: dict[str, Any], *, last: bool) -> Any:
@@ -180,16 +187,16 @@ def _limit(fault: BaseException) -> str | None:
     return None
 
 
-def _figures() -> list[str]:
-    """Return the open figures as PNG in base 64, and close them."""
+def _figures() -> list[bytes]:
+    """Return the open figures as PNG, and close them."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return []
-    figures: list[str] = []
+    figures: list[bytes] = []
     for number in pyplot.get_fignums():
         image = io.BytesIO()
         pyplot.figure(number).savefig(image, format="png")
-        figures.append(base64.b64encode(image.getvalue()).decode())
+        figures.append(image.getvalue())
     pyplot.close("all")
     return figures
 
@@ -199,13 +206,6 @@ def _exit_code(ending: SystemExit) -> int:
         return (ending.code or 0) & 255
     print(ending.code, file=sys.stderr)
     return 1
-
-
-def _tell(status: int, told: dict[str, Any]) -> None:
-    text = json.dumps(told).encode("utf-8", "replace")
-    data = memoryview(_LENGTH.pack(len(text)) + text)
-    while data:
-        data = data[os.write(status, data) :]
 
 
 def _leave(code: int) -> None:

@@ -6,23 +6,32 @@ import pytest
 
 from agentgym.sandbox_check import ISOLATION_RULES, RULES, check_sandbox_rule
 
-BACKENDS: dict[str, dict[str, Any]] = {"bubblewrap": {}, "local": {"allow_unsafe": True}}
-ISOLATED = ("bubblewrap",)
+DOCKER = pytest.param("docker", marks=pytest.mark.docker)
+ISOLATED = ("bubblewrap", DOCKER)
+
+
+@pytest.fixture
+def options(backend: str, request: pytest.FixtureRequest) -> dict[str, Any]:
+    if backend == "docker":
+        return request.getfixturevalue("engine").options
+    return {"allow_unsafe": True} if backend == "local" else {}
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [*ISOLATED, "local"])
 @pytest.mark.parametrize("rule", RULES)
-def test_what_every_sandbox_promises(rule: str, backend: str) -> None:
-    result = check_sandbox_rule(rule, backend, **BACKENDS[backend])
+def test_what_every_sandbox_promises(rule: str, backend: str, options: dict[str, Any]) -> None:
+    result = check_sandbox_rule(rule, backend, **options)
     assert result.passed, result.detail
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("backend", ISOLATED)
 @pytest.mark.parametrize("rule", ISOLATION_RULES)
-def test_what_every_sandbox_that_isolates_promises(rule: str, backend: str) -> None:
-    result = check_sandbox_rule(rule, backend, **BACKENDS[backend])
+def test_what_every_sandbox_that_isolates_promises(
+    rule: str, backend: str, options: dict[str, Any]
+) -> None:
+    result = check_sandbox_rule(rule, backend, **options)
     assert result.passed, result.detail
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from engines import Engine
 from escapes import ESCAPES, PRELUDE, Escape
 
 from agentgym.sandbox import Sandbox, make_sandbox
 
-BACKENDS = ("bubblewrap",)
+BACKENDS = ("bubblewrap", pytest.param("docker", marks=pytest.mark.docker))
 SECRET = "7d1c-secret-of-the-host"
 
 
@@ -42,30 +43,44 @@ def host(public: Path) -> Iterator[Host]:
         yield Host(secret, loopback.getsockname()[1], abstract)
 
 
-def box(backend: str) -> Sandbox:
-    return make_sandbox(
-        backend, wall_seconds=1.5, cpu_seconds=1, memory_mb=256, disk_mb=32, processes=16
-    )
+LIMITS = {"wall_seconds": 1.5, "cpu_seconds": 1, "memory_mb": 256, "disk_mb": 32, "processes": 16}
+
+
+@pytest.fixture(scope="module")
+def container(engine: Engine) -> Iterator[Sandbox]:
+    """One box for all, since a container takes its time; so each finds it as the others left it."""
+    with make_sandbox("docker", **LIMITS, **engine.options) as box:
+        yield box
+
+
+@pytest.fixture
+def box(backend: str, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    if backend == "docker":
+        box: Sandbox = request.getfixturevalue("container")
+        yield box
+        box.exec('rm -rf "$HOME"/* /tmp/big /dev/shm/*', language="sh")
+    else:
+        with make_sandbox(backend, **LIMITS) as box:
+            yield box
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
-def test_no_way_out(escape: Escape, backend: str, host: Host) -> None:
+def test_no_way_out(escape: Escape, box: Sandbox, host: Host) -> None:
     source = escape.source
     for name in ("secret", "port", "abstract"):
         value = getattr(host, name)
         value = str(value) if isinstance(value, Path) else value
         source = source.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
-    with box(backend) as sandbox:
-        result = sandbox.exec(PRELUDE + source)
-        said = result.stdout + result.stderr
-        assert "GOT" not in result.stdout, said
-        assert SECRET not in said
-        # A program that broke before it tried has shown nothing.
-        assert "HELD" in result.stdout or (escape.ends and result.limit is not None), said
-        # Whatever it did, the box still serves.
-        assert sandbox.exec("print(6 * 7)").stdout == "42\n"
+    result = box.exec(PRELUDE + source)
+    said = result.stdout + result.stderr
+    assert "GOT" not in result.stdout, said
+    assert SECRET not in said
+    # A program that broke before it tried has shown nothing.
+    assert "HELD" in result.stdout or (escape.ends and result.limit is not None), said
+    # Whatever it did, the box still serves.
+    assert box.exec("print(6 * 7)").stdout == "42\n"
 
 
 def test_there_are_many_ways() -> None:

@@ -10,10 +10,10 @@ from agentgym.sandboxes.seccomp import seccomp_filter
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_NAMES = ("getpid", "mount", "unshare", "ptrace", "clone", "ioctl", "socket")
+_NAMES = ("getpid", "mount", "unshare", "ptrace", "clone", "ioctl", "socket", "prlimit64")
 NUMBERS = {
-    "x86_64": dict(zip(_NAMES, (39, 165, 272, 101, 56, 16, 41), strict=True)),
-    "aarch64": dict(zip(_NAMES, (172, 40, 97, 117, 220, 29, 198), strict=True)),
+    "x86_64": dict(zip(_NAMES, (39, 165, 272, 101, 56, 16, 41, 302), strict=True)),
+    "aarch64": dict(zip(_NAMES, (172, 40, 97, 117, 220, 29, 198, 261), strict=True)),
 }
 
 
@@ -65,6 +65,8 @@ def test_what_is_let_through_and_what_is_not(machine: str, monkeypatch: pytest.M
     assert [call("socket", family) for family in (16, 17, 40)] == [refused(errno.EAFNOSUPPORT)] * 3
     assert call("ioctl", 0, 0x5401) == ALLOW
     assert call("ioctl", 0, 0x5412) == call("ioctl", 0, 0x541C) == refused(errno.EPERM)
+    assert call("prlimit64", 0) == ALLOW
+    assert call("prlimit64", 1) == refused(errno.EPERM)
     # Only the lower half of a request counts, as in the kernel.
     assert call("ioctl", 0, 0x1_0000_5412) == refused(errno.EPERM)
 

@@ -5,6 +5,8 @@ A program calls `got(what)` with what it should not have got, and `held(why)` wh
 the box: what would do harm is opened for writing, and left alone.
 """
 
+import os
+import platform
 from dataclasses import dataclass
 
 PRELUDE = """
@@ -54,18 +56,33 @@ def _each(name: str, source: str, *values: str) -> list[Escape]:
     return [Escape(f"{name} {value}", source.replace("VALUE", repr(value))) for value in values]
 
 
+def _finds(path: str) -> Escape:
+    """Look at a folder that a box may have as well, if it is its own."""
+    theirs = os.stat(path) if os.path.exists(path) else None
+    identity = (theirs.st_dev, theirs.st_ino) if theirs else None
+    source = (
+        f"try: about = os.stat({path!r})\n"
+        "except OSError as fault: held(fault)\n"
+        f"else: (got if (about.st_dev, about.st_ino) == {identity} else held)(about)"
+    )
+    return Escape(f"finds the host's {path}", source)
+
+
 FILES = [
     Escape("reads a file of the host", "attempt(lambda: open({secret!r}).read())"),
     *_each(
         "reads",
         "attempt(lambda: open(VALUE).read())",
         "/etc/shadow",
-        "/etc/hostname",
         "/root/.bashrc",
     ),
-    *_each(
-        "lists", "attempt(os.listdir, VALUE)", "/root", "/home", "/var/log", "/run", "/sys/class"
+    Escape(
+        "reads the host's name",
+        f"name = open('/etc/hostname').read().strip() if os.path.exists('/etc/hostname') else ''\n"
+        f"got(name) if {platform.node()!r} in (name, os.uname().nodename) else held(name)",
     ),
+    *_each("lists", "attempt(os.listdir, VALUE)", "/root", "/sys/class", "/sys/devices"),
+    *[_finds(path) for path in ("/", "/etc", "/home", "/var/log", "/run", "/tmp", "/dev/shm")],
     Escape("climbs out by ..", "attempt(lambda: open('../' * 40 + {secret!r}.lstrip('/')).read())"),
     Escape(
         "climbs out through its own root",
@@ -186,8 +203,38 @@ PRIVILEGES = [
 PROCESSES = [
     Escape(
         "kills process 1",
-        "os.kill(1, 9)\ntime.sleep(0.2)\nprint('HELD' if os.path.exists('/proc/1') else 'GOT')",
+        "try: os.kill(1, 9)\n"
+        "except OSError: pass\n"
+        "time.sleep(0.2)\nprint('HELD' if os.path.exists('/proc/1') else 'GOT')",
     ),
+    Escape(
+        "sends process 1 every signal",
+        "for number in signal.valid_signals():\n"
+        "    try: os.kill(1, number)\n"
+        "    except OSError: pass\n"
+        "time.sleep(0.2)\nprint('HELD' if os.path.exists('/proc/1') else 'GOT')",
+    ),
+    *_each(
+        "limits process 1's",
+        "attempt(lambda: resource.prlimit(1, getattr(resource, VALUE), (1, 1)))",
+        "RLIMIT_CPU",
+        "RLIMIT_NOFILE",
+        "RLIMIT_AS",
+    ),
+    *[
+        Escape(
+            name,
+            f"report = {header}\n"
+            "report = len(report).to_bytes(4, 'little') + report\n"
+            "report = len(report).to_bytes(4, 'little') + report\n"
+            "while report: report = report[os.write(3, report):]\nheld()",
+        )
+        for name, header in (
+            ("reports what is too deep", "b'[' * 60000"),
+            ("reports what takes much memory to read", "b'[[' + b'[],' * 4000000 + b'[]]]'"),
+            ("reports sizes that aren't", 'b\'{"value": -1, "figures": [1e999, null, -4]}\''),
+        )
+    ],
     Escape(
         "sees a process of the host",
         "others = [p for p in os.listdir('/proc') if p.isdigit() "
@@ -202,6 +249,9 @@ PROCESSES = [
     Escape("reads process 1's memory", "attempt(lambda: open('/proc/1/mem', 'rb').read(1))"),
     Escape("reads process 1's maps", "attempt(lambda: open('/proc/1/maps').read())"),
     Escape("reads process 1's environment", "attempt(lambda: open('/proc/1/environ').read())"),
+    Escape("writes to process 1's memory", "attempt(writable, '/proc/1/mem')"),
+    Escape("writes to process 1's output", "attempt(writable, '/proc/1/fd/1')"),
+    Escape("has process 1 ended first", "attempt(writable, '/proc/1/oom_score_adj')"),
     Escape("takes process 1's descriptors", "attempt(os.listdir, '/proc/1/fd')"),
     Escape("reads memory across processes", "attempt(syscall, 310, 1, None, 0, None, 0, 0)"),
     Escape("takes a descriptor of process 1", "attempt(syscall, 438, os.pidfd_open(1), 0, 0)"),

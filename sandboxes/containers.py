@@ -1,0 +1,215 @@
+"""Containers, as the host sees them: what they are made of, and how they begin and end.
+
+A container's main process is its keeper. It comes over the container's stdin, so that an image
+needs nothing but Python, and the engine may be on another machine. When the stream ends, as it does
+when this process is killed, the keeper exits, and the engine removes the container.
+"""
+
+import atexit
+import base64
+import json
+import os
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from agentgym.errors import InfraError
+from agentgym.sandboxes.engine import ENGINE_SECONDS, Streams, client, faults
+from agentgym.sandboxes.jail import wire
+from agentgym.sandboxes.jail.container import CAPABILITIES
+from agentgym.sandboxes.kept import MIB
+from agentgym.sandboxes.seccomp import seccomp_filter
+
+LABEL = "agentgym"
+"""On every container of ours, so that what was left behind can be found."""
+
+_PACKAGES = ("agentgym", "agentgym.sandboxes", "agentgym.sandboxes.jail")
+_MODULES = ("wire", "kernel", "report", "process", "program", "keeper", "container")
+_START = """
+import json, os, sys, types
+sent = b""
+while not sent.endswith(b"\\n"):
+    part = os.read(0, 1 << 16)
+    if not part:
+        sys.exit()
+    sent += part
+sent = json.loads(sent)
+for name, source in sent["sources"]:
+    module = sys.modules[name] = types.ModuleType(name)
+    parent, _, child = name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
+    exec(compile(source, name, "exec"), module.__dict__)
+module.main(sent)
+"""
+_EVENT_SECONDS = 0.5
+_KEEPER_MB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a container is made of.
+
+    Attributes:
+        image: The name of an image.
+        python: The interpreter in it.
+        modules: Imported beforehand.
+        memory_mb: MiB for programs, without what their files take.
+        disk_mb: MiB for files.
+        processes: Processes and threads at once.
+        cpus: Processors' worth of time; None for all.
+        runtime: The engine's runtime; None for its default.
+    """
+
+    image: str
+    python: str
+    modules: tuple[str, ...]
+    memory_mb: int
+    disk_mb: int
+    processes: int
+    cpus: float | None
+    runtime: str | None
+
+
+class Container:
+    """A running container.
+
+    Args:
+        recipe: What it is made of.
+        engine: The engine's address; None for what DOCKER_HOST says, or this machine's own.
+
+    Raises:
+        MissingDependencyError: If the docker package is not installed.
+        InfraError: If it can't be started; the message says why.
+    """
+
+    def __init__(self, recipe: Recipe, engine: str | None = None) -> None:
+        self._client = client(engine)
+        self._owner = os.getpid()
+        self._id: str | None = None
+        try:
+            self._id = str(self._client.containers.create(**_arguments(recipe)).id)
+            _running.add(self)
+            self.streams = Streams(self._client.api, self._id)
+            self._client.api.start(self._id)
+            self._deliver(recipe)
+        except faults() as fault:
+            self.close()
+            raise InfraError(_failure(fault, recipe)) from fault
+        except BaseException:
+            self.close()
+            raise
+
+    def _deliver(self, recipe: Recipe) -> None:
+        self.streams.settimeout(ENGINE_SECONDS)
+        self.streams.sendall(_delivery(recipe.modules))
+        ready = wire.receive(self.streams)
+        if ready is None:
+            said = self.streams.said or "it exited at once"
+            raise InfraError(f"The sandbox's container can't run its keeper: {said}")
+        if ready[0]["missing"]:
+            missing = " ".join(ready[0]["missing"])
+            raise InfraError(f"The image {recipe.image} can't import {missing}; install it there")
+
+    def ran_out_of_memory(self, since: float) -> bool:
+        """Whether the kernel has ended a process of it for want of memory since then (a time)."""
+        if self._id is None:
+            return False
+        # The engine hears of it when the process is dead already.
+        when = {"since": since, "until": time.time() + _EVENT_SECONDS}
+        wanted = {"container": self._id, "event": "oom"}
+        with suppress(*faults()):
+            events = self._client.api.events(filters=wanted, decode=True, **when)
+            for _ in events:
+                events.close()
+                return True
+        return False
+
+    def close(self) -> None:
+        """End and remove it; may be called more than once."""
+        name, self._id = self._id, None
+        if name is None or self._owner != os.getpid():
+            return
+        _running.discard(self)
+        if hasattr(self, "streams"):
+            self.streams.close()
+        # It may be gone by itself, or on its way; an engine that is gone has ended it, or will.
+        with suppress(*faults()):
+            self._client.api.remove_container(name, v=True, force=True)
+            return
+        with suppress(*faults()):
+            self._client.api.wait(name, timeout=ENGINE_SECONDS, condition="removed")
+
+
+_running: "weakref.WeakSet[Container]" = weakref.WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Remove every container that this process started."""
+    for container in list(_running):
+        container.close()
+
+
+def _arguments(recipe: Recipe) -> dict[str, Any]:
+    from docker.types import LogConfig
+
+    # Files lie in memory, too.
+    memory = (recipe.memory_mb + recipe.disk_mb + _KEEPER_MB) * MIB
+    size = f"size={recipe.disk_mb}m,nr_inodes={1024 + 64 * recipe.disk_mb}"
+    return {
+        "image": recipe.image,
+        "entrypoint": [recipe.python, "-I", "-B", "-c", _START],
+        "command": [],
+        "labels": {LABEL: "sandbox", f"{LABEL}.pid": str(os.getpid())},
+        "user": "0",
+        "working_dir": "/",
+        "hostname": "sandbox",
+        "environment": {"OPENBLAS_NUM_THREADS": "1"},
+        "stdin_open": True,
+        "auto_remove": True,
+        "network_mode": "none",
+        "dns": ["127.0.0.1"],  # or the container is told which servers the host asks
+        "ipc_mode": "none",
+        "read_only": True,
+        "tmpfs": {
+            "/tmp": f"rw,exec,nosuid,nodev,mode=1777,{size}",
+            "/sys": "ro,noexec,nosuid,nodev,mode=755,size=64k",
+        },
+        "cap_drop": ["ALL"],
+        "cap_add": list(CAPABILITIES),
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": recipe.processes + 1,  # and the keeper
+        "mem_limit": memory,
+        "memswap_limit": memory,
+        "nano_cpus": None if recipe.cpus is None else int(recipe.cpus * 1e9),
+        "runtime": recipe.runtime,
+        "healthcheck": {"test": ["NONE"]},
+        "log_config": LogConfig(type="none"),  # or the engine keeps all that passes on its disk
+    }
+
+
+def _delivery(modules: tuple[str, ...]) -> bytes:
+    """Return the keeper's modules and options, as a line that `_START` reads."""
+    jail = files("agentgym.sandboxes") / "jail"
+    sources = [[name, ""] for name in _PACKAGES]
+    sources += [[f"{_PACKAGES[-1]}.{name}", (jail / f"{name}.py").read_text()] for name in _MODULES]
+    seccomp = base64.b64encode(seccomp_filter()).decode()
+    options = {"sources": sources, "seccomp": seccomp, "modules": modules}
+    return json.dumps(options).encode() + b"\n"
+
+
+def _failure(fault: Exception, recipe: Recipe) -> str:
+    import docker
+
+    if isinstance(fault, docker.errors.ImageNotFound):
+        return (
+            f"The Docker Engine has no image {recipe.image}; build it as docs/sandboxes.md says, "
+            f"or get it: docker pull {recipe.image}"
+        )
+    if isinstance(fault, docker.errors.APIError):
+        return f"The sandbox's container can't be started: {fault.explanation}"
+    return f"The Docker Engine does not answer: {fault}"

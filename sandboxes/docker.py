@@ -1,0 +1,143 @@
+"""`Docker`: a box is a container of its own, on a Docker Engine.
+
+What each part adds:
+
+| part | keeps a program from |
+|---|---|
+| namespaces (PID, network, mount, IPC, UTS) | what is the host's, and other boxes' |
+| no network | every network, the host's loopback and abstract sockets too |
+| read-only root, one tmpfs of fixed size | changing the image; filling the disk |
+| /sys that is empty | reading of the host's devices |
+| memory limit of the container, no swap | using more than the box's, all processes together |
+| limit of processes | counting its processes with others' |
+| no capabilities, no new privileges | mounting, tracing, setuid |
+| another user than the keeper's | signalling, limiting or reading the keeper |
+| Docker's seccomp profile and ours | kernel code that a program in a box has no use for |
+| rlimits | memory and CPU time of a process, size of a file |
+
+The keeper is the container's main process and root in it, with four capabilities; no program is.
+What it does not do: the kernel is shared unless `runtime` says otherwise (gVisor's is `runsc`).
+"""
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from agentgym.errors import DataError, InfraError
+from agentgym.sandbox import ExecResult, Limit, SandboxSpec
+from agentgym.sandboxes.containers import Container, Recipe
+from agentgym.sandboxes.jail import wire
+from agentgym.sandboxes.kept import MIB, Kept
+
+IMAGE = "agentgym-python"
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # as a shell says it of a command
+
+
+class Docker(Kept):
+    """A container.
+
+    Args:
+        spec: What it may use; `image` is the name of an image that has Python 3.9 or newer.
+        python: The interpreter, as the container sees it.
+        cpus: How many processors' worth of time it may use at once; None for all.
+        runtime: The engine's runtime, such as "runsc" for gVisor; None for its default.
+        engine: The engine's address; None for what DOCKER_HOST says, or this machine's own.
+
+    Raises:
+        MissingDependencyError: If the docker package is not installed.
+        InfraError: If it can't be started.
+    """
+
+    options = ("python", "cpus", "runtime", "engine")
+    isolation = "docker"
+
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        *,
+        python: str = "python3",
+        cpus: float | None = None,
+        runtime: str | None = None,
+        engine: str | None = None,
+    ) -> None:
+        super().__init__(spec)
+        recipe = Recipe(
+            image=spec.image or IMAGE,
+            python=python,
+            modules=spec.modules,
+            memory_mb=spec.memory_mb,
+            disk_mb=spec.disk_mb,
+            processes=spec.processes,
+            cpus=cpus,
+            runtime=runtime,
+        )
+        self._recipe, self._engine = recipe, engine
+        self._start()
+
+    def _start(self) -> None:
+        self._container = Container(self._recipe, self._engine)
+        self._began = time.time()
+        self._closed = False
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _connection(self) -> wire.Connection | None:
+        return self._container.streams
+
+    def _limits(self, cpu: int) -> dict[str, int]:
+        # The container's own limit counts its processes alone; an rlimit would count the host's.
+        return super()._limits(cpu) | {"processes": 0}
+
+    def _data(self, header: dict[str, Any], body: bytes) -> bytes:
+        # The keeper holds it in memory, which is the container's.
+        if len(body) > self.spec.disk_mb * MIB:
+            what = header.get("path", "files")
+            raise DataError(f"{what}: {len(body)} bytes, more than disk_mb={self.spec.disk_mb}")
+        return super()._data(header, body)
+
+    def _exec(
+        self, header: dict[str, Any], body: bytes, seconds: float, files_out: Sequence[str]
+    ) -> ExecResult:
+        began = self._began = time.time()
+        try:
+            result = super()._exec(header, body, seconds, files_out)
+        except _OutOfMemoryError:
+            # A program can see to it that the kernel ends the keeper in its place.
+            self._start()
+            return ExecResult(
+                stdout="",
+                stderr="the sandbox ran out of memory and begins again without its files\n",
+                exit_code=-signal.SIGKILL,
+                seconds=time.time() - began,
+                limit=Limit.MEMORY,
+                isolation=self.isolation,
+                state_lost=self.spec.stateful,
+            )
+        unexplained = result.exit_code in _KILLED and result.limit is None
+        if unexplained and self._container.ran_out_of_memory(began):
+            return replace(result, limit=Limit.MEMORY)
+        return result
+
+    def _death(self) -> InfraError:
+        if self._container.ran_out_of_memory(self._began):
+            return _OutOfMemoryError("The sandbox's container ran out of memory")
+        said = self._container.streams.said or "somebody else ended it, or its engine did"
+        return InfraError(f"The sandbox's container has died: {said}")
+
+    def _give_up(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the container; see `Sandbox.close`."""
+        self._closed = True
+        self._container.close()
+
+
+class _OutOfMemoryError(InfraError):
+    """The container's processes took more memory together than it has."""

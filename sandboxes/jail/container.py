@@ -1,0 +1,141 @@
+"""The keeper of a container: its main process, sent over the container's streams.
+
+It is root there, without root's rights but those that it needs to turn a fork of itself into a
+program, and to end it (`CAPABILITIES`). Programs are another user, who has none: to them the
+keeper can't be signalled, traced, limited or read, and its streams are out of reach.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import gc
+import importlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from agentgym.sandboxes.jail import kernel, program, wire
+from agentgym.sandboxes.jail.keeper import Keeper
+
+# To change user and group, to drop what a program could inherit, and to end programs.
+CAPABILITIES = ("SETUID", "SETGID", "SETPCAP", "KILL")
+# Nobody's on the host, where 1000 would be somebody's.
+USER = 65532
+_DISK = "/tmp"
+_CROWDED = {errno.EAGAIN: "processes", errno.ENOMEM: "memory"}
+
+
+class Streams:
+    """The container's stdin and stdout, as a connection to the host."""
+
+    def __init__(self) -> None:
+        self._input, self._output = os.dup(0), os.dup(1)
+        nowhere = os.open("/dev/null", os.O_RDWR)
+        os.dup2(nowhere, 0)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+
+    def sendall(self, data: bytes) -> None:
+        """Write all of it."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._output, left) :]
+
+    def recv(self, size: int) -> bytes:
+        """Read what there is, or wait for it."""
+        return os.read(self._input, size)
+
+    def fileno(self) -> int:
+        """Return what is read from."""
+        return self._input
+
+    def settimeout(self, value: float) -> None:
+        """Wait for the host as long as it is there."""
+
+
+class ContainerKeeper(Keeper):
+    """Serves one box in a container that the engine has set up.
+
+    Args:
+        connection: The host's end of the box.
+        seccomp: The filter of system calls that programs run under, besides the engine's own.
+    """
+
+    home = f"{_DISK}/work"
+
+    def _set_up(self, header: dict[str, Any]) -> None:
+        kernel.hide()
+        os.setgroups([])
+        with self._as_program():
+            for name in ("work", "shm"):
+                os.mkdir(f"{_DISK}/{name}", 0o700)
+        # One file system of one size, wherever a program writes.
+        with suppress(FileExistsError):
+            os.symlink(f"{_DISK}/shm", "/dev/shm")
+
+    def _become(self, fds: dict[str, int], limits: dict[str, int]) -> int:
+        # Where memory is short a program is to end, not the keeper. One that lowers this again may
+        # take the container with it, which the host then tells from a fault.
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+        return program.become(fds, limits, self._seccomp, self._env, USER)
+
+    @contextmanager
+    def _as_program(self) -> Iterator[None]:
+        os.setegid(USER)
+        os.seteuid(USER)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+
+    def _exec(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        return _in_what_room_there_is(super()._exec, header, body)
+
+    def _cell(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        return _in_what_room_there_is(super()._cell, header, body)
+
+
+def main(options: dict[str, Any]) -> None:
+    """Serve the host until it hangs up.
+
+    Args:
+        options: The filter of system calls in base 64 ("seccomp") and what to import ("modules").
+    """
+    # Process 1 gets only what it handles: this is what `docker stop` sends.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    streams = Streams()
+    missing: list[str] = []
+    for module in options["modules"]:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(module)
+    # The collector would touch every object, and a fork copies each page that is touched.
+    gc.collect()
+    gc.freeze()
+    wire.send(streams, {"missing": missing})
+    ContainerKeeper(streams, base64.b64decode(options["seccomp"])).serve(0, 0)
+
+
+_Run = Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
+
+
+def _in_what_room_there_is(
+    run: _Run, header: dict[str, Any], body: bytes
+) -> tuple[dict[str, Any], bytes]:
+    """Run something; that no process can be started is an answer."""
+    try:
+        return run(header, body)
+    except OSError as fault:
+        # What a session left behind fills the container, and is its own doing.
+        if fault.errno not in _CROWDED:
+            raise
+        said = f"the sandbox has no room for another process: {fault.strerror}\n".encode()
+        told = {"limit": _CROWDED[fault.errno]}
+        reply = {"exit": 125, "cpu": 0.0, "seconds": 0.0, "late": False, "dropped": [0, 0]}
+        return {**reply, "told": told, "stdout_bytes": 0}, said

@@ -1,0 +1,197 @@
+"""`Kept`: what the backends share whose boxes have a keeper (`jail/keeper.py`) inside.
+
+They differ in how a box comes about and how it ends; how the keeper is asked, and what its answers
+mean, is here.
+"""
+
+import math
+import threading
+from abc import abstractmethod
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agentgym.errors import DataError, InfraError, UsageError
+from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
+from agentgym.sandboxes.jail import wire
+
+MIB = 1 << 20
+_GRACE_SECONDS = 5.0
+_SIGKILL, _SIGXCPU, _SIGXFSZ = -9, -24, -25
+_SAID = {"memory": Limit.MEMORY, "disk": Limit.DISK, "processes": Limit.PROCESSES}
+
+
+class Kept(Sandbox):
+    """A box with a keeper.
+
+    Args:
+        spec: What it may use.
+    """
+
+    isolation: str
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        super().__init__(spec)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    @abstractmethod
+    def _connection(self) -> wire.Connection | None:
+        """Where the keeper is asked; None where there is none any more."""
+
+    @abstractmethod
+    def _give_up(self) -> None:
+        """End a box whose keeper doesn't answer, by force."""
+
+    def _death(self) -> InfraError:
+        """Return what is known about why the box is dead."""
+        return InfraError("The sandbox has died")
+
+    def _open(self, **more: Any) -> None:
+        """Have the keeper set the box up.
+
+        Args:
+            **more: What else it has to know.
+        """
+        spec = self.spec
+        contents = {p: d.encode() if isinstance(d, str) else d for p, d in spec.files.items()}
+        self._data(
+            {
+                "op": "open",
+                "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **spec.env},
+                "files": [[path, len(data)] for path, data in contents.items()],
+                **more,
+            },
+            b"".join(contents.values()),
+        )
+
+    def _python(
+        self, source: str, stdin: bytes, seconds: float, files_out: Sequence[str]
+    ) -> ExecResult:
+        code = source.encode("utf-8", "surrogateescape")
+        if self.spec.stateful:
+            if stdin:
+                raise UsageError("A stateful box runs cells, which read no stdin; leave it empty")
+            return self._exec({"op": "cell"}, code, seconds, files_out)
+        return self._exec({"op": "exec", "code_bytes": len(code)}, code + stdin, seconds, files_out)
+
+    def _command(
+        self, argv: list[str], stdin: bytes, seconds: float, files_out: Sequence[str]
+    ) -> ExecResult:
+        if not argv:
+            raise UsageError("A command has at least a name")
+        return self._exec({"op": "exec", "argv": argv, "code_bytes": 0}, stdin, seconds, files_out)
+
+    def put(self, path: str, data: bytes | str) -> None:
+        """Write a file; see `Sandbox.put`."""
+        content = data.encode() if isinstance(data, str) else data
+        self._data({"op": "put", "path": path}, content)
+
+    def get(self, path: str, *, most_bytes: int = 1 << 24) -> bytes:
+        """Read a file; see `Sandbox.get`."""
+        return self._data({"op": "get", "path": path, "most": most_bytes}, b"")
+
+    def _limits(self, cpu: int) -> dict[str, int]:
+        """Return the limits of a process; 0 where there is none."""
+        spec = self.spec
+        return {
+            "memory": spec.memory_mb * MIB,
+            "processes": spec.processes,
+            "file": spec.disk_mb * MIB,
+            "cpu": cpu,
+        }
+
+    def _exec(
+        self, header: dict[str, Any], body: bytes, seconds: float, files_out: Sequence[str]
+    ) -> ExecResult:
+        # A session's process lives on, so its CPU time is bounded by each cell's wall time only.
+        cpu = 0 if header["op"] == "cell" else math.ceil(self.spec.cpu_seconds)
+        output_bytes = self.spec.output_bytes
+        header |= {"limits": self._limits(cpu), "output_bytes": output_bytes, "wall": seconds}
+        reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
+        if "error" in reply:
+            raise InfraError(f"The sandbox could not run it: {reply['error']}")
+        told = _Told.of(reply["told"])
+        split = reply["stdout_bytes"]
+        return ExecResult(
+            stdout=data[:split].decode("utf-8", "replace"),
+            stderr=data[split:].decode("utf-8", "replace"),
+            exit_code=told.code if reply["exit"] is None else reply["exit"],
+            seconds=reply["seconds"],
+            cpu_seconds=reply["cpu"],
+            limit=_limit(reply, cpu) or told.limit,
+            dropped=(reply["dropped"][0], reply["dropped"][1]),
+            value=told.value,
+            figures=told.figures,
+            files=self.wanted(files_out),
+            isolation=self.isolation,
+            state_lost=bool(reply.get("ended")),
+        )
+
+    def _data(self, header: dict[str, Any], body: bytes) -> bytes:
+        reply, data = self._ask(header, body, _GRACE_SECONDS)
+        if "error" in reply:
+            raise DataError(f"{header.get('path', 'files')}: {reply['error']}")
+        return data
+
+    def _ask(
+        self, header: dict[str, Any], body: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
+        with self._lock:
+            connection = self._connection
+            if self._closed or connection is None:
+                raise UsageError("The sandbox is closed; make another one")
+            try:
+                connection.settimeout(seconds)
+                wire.send(connection, header, body)
+                answer = wire.receive(connection)
+            except TimeoutError as fault:
+                self._give_up()
+                raise InfraError(f"The sandbox did not answer within {seconds:g} s") from fault
+            except OSError:
+                answer = None
+            except BaseException:
+                self._give_up()  # or the next to ask would get this answer
+                raise
+            if answer is None:
+                death = self._death()
+                self.close()
+                raise death
+            return answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a program said of itself: hearsay, of which nothing is kept that has another form."""
+
+    code: int = 0
+    limit: Limit | None = None
+    value: str | None = None
+    figures: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "_Told":
+        code, limit, value = told.get("code"), told.get("limit"), told.get("value")
+        figures: list[bytes] = []
+        listed = told.get("figures")
+        for figure in cast("list[object]", listed) if isinstance(listed, list) else []:
+            with suppress(ValueError):
+                figures += [b64decode(figure, validate=True)] if isinstance(figure, str) else []
+        return cls(
+            code if isinstance(code, int) else 0,
+            _SAID.get(limit) if isinstance(limit, str) else None,
+            value if isinstance(value, str) else None,
+            tuple(figures),
+        )
+
+
+def _limit(reply: Mapping[str, Any], cpu: int) -> Limit | None:
+    """Return the limit that the keeper saw ending a program."""
+    if reply["late"]:
+        return Limit.WALL
+    if reply["exit"] == _SIGXCPU or (reply["exit"] == _SIGKILL and 0 < cpu <= reply["cpu"]):
+        return Limit.CPU
+    return Limit.DISK if reply["exit"] == _SIGXFSZ else None
