@@ -20,6 +20,7 @@ its processes together; the kernel is shared, so a hole in it is a hole in the b
 
 import math
 import os
+import socket
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -90,7 +91,11 @@ class Bubblewrap(Sandbox):
         self._closed = True
         fork, self._fork = self._fork, None
         if fork is not None:
-            fork.connection.close()  # its keeper leaves at once, and all else ends with the keeper
+            # Its keeper leaves at once, and all else ends with the keeper. A thread that waits for
+            # an answer would go on waiting if the socket were only closed.
+            with suppress(OSError):
+                fork.connection.shutdown(socket.SHUT_RDWR)
+            fork.connection.close()
 
     def _open(self) -> None:
         spec = self.spec

@@ -21,6 +21,7 @@ VERBS = {
     "train": "Train a policy.",
     "model": "Build a model.",
     "export": "Write a run's trajectories in another format.",
+    "serve": "Serve sandboxes over HTTP.",
     "doctor": "Say what this machine has and what is missing.",
     "demo": "Train a tiny model on ALFWorld with ARPO and show the curve.",
 }

@@ -1,0 +1,303 @@
+"""`Boxes`: the sandboxes behind a server, without anything of HTTP.
+
+A box is made for one exec and closed after it, or opened for a client and kept until the client
+closes it, leaves it idle for too long, or the server stops. Sandboxes block, so each call runs on
+a thread; a call that nobody waits for any more is ended by closing its box.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from agentgym.errors import AgentGymError, DataError, InfraError, TimeLimitError
+from agentgym.sandbox import ExecResult, Sandbox, SandboxSpec, make_sandbox
+from agentgym.server.config import SandboxServerConfig
+from agentgym.server.messages import BoxRequest, ExecRequest, Opened, RunRequest
+from agentgym.server.metrics import SandboxMetrics
+from agentgym.server.turns import BusyError, Turns
+
+T = TypeVar("T")
+
+_GRACE_SECONDS = 30.0
+_CLOSE_SECONDS = 15.0
+_CLOSERS = 8
+
+
+class NoBoxError(InfraError):
+    """There is no such box: it was closed, or idle for too long, or the server is another one."""
+
+
+@dataclass(eq=False, slots=True)
+class _Box:
+    id: str
+    sandbox: Sandbox
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    idle: asyncio.TimerHandle | None = None
+
+
+def probe(config: SandboxServerConfig) -> str:
+    """Make a box as the server would, and return how it is kept apart.
+
+    Raises:
+        AgentGymError: If there can be none; the message says why.
+    """
+    with _make(config, config.granted(SandboxSpec())) as box:
+        return box.exec("").isolation
+
+
+def _make(config: SandboxServerConfig, spec: SandboxSpec) -> Sandbox:
+    given = {name: getattr(spec, name) for name in SandboxSpec.model_fields}
+    return make_sandbox(config.backend, **config.options, **given)
+
+
+class Boxes:
+    """Boxes of one backend. Belongs to one event loop.
+
+    Args:
+        config: How many, and what they may use.
+        metrics: Told what happens.
+    """
+
+    def __init__(self, config: SandboxServerConfig, metrics: SandboxMetrics) -> None:
+        self.config = config
+        self._metrics = metrics
+        self._turns = Turns(
+            config.concurrency, config.queue, config.queue_seconds, metrics.wait_seconds.observe
+        )
+        # Closing needs no turn, or what hangs could not be ended.
+        self._threads = ThreadPoolExecutor(config.concurrency, "agentgym-box")
+        self._closers = ThreadPoolExecutor(_CLOSERS, "agentgym-close")
+        self._alive: set[Sandbox] = set()
+        self._kept: dict[str, _Box] = {}
+        self._opening = 0
+        self._closed = False
+        metrics.watch("agentgym_queue_length", "Waiting for a turn.", lambda: self._turns.waiting)
+        metrics.watch("agentgym_running", "Having a turn.", lambda: self._turns.running)
+        metrics.watch("agentgym_boxes_open", "Boxes kept for clients.", lambda: len(self._kept))
+
+    async def run(self, request: RunRequest) -> ExecResult:
+        """Run something in a box of its own.
+
+        Raises:
+            BusyError: If there is no room now.
+            UsageError: If it can't be done as asked.
+            InfraError: If the sandbox failed.
+        """
+        spec = self.config.granted(request)
+        self._check_open()
+        async with self._turns.turn():
+            sandbox = await self._made(spec)
+            try:
+                return await self._exec(sandbox, request, spec.wall_seconds)
+            finally:
+                await self._end(sandbox)
+
+    async def open(self, request: BoxRequest) -> Opened:
+        """Open a box and keep it.
+
+        Raises:
+            As `run`.
+        """
+        spec = self.config.granted(request)
+        self._check_open()
+        if len(self._kept) + self._opening >= self.config.boxes:
+            raise BusyError(f"{self.config.boxes} boxes are open already; ask again later")
+        self._opening += 1
+        try:
+            async with self._turns.turn():
+                sandbox = await self._made(spec)
+        finally:
+            self._opening -= 1
+        box = _Box(secrets.token_hex(16), sandbox)
+        self._kept[box.id] = box
+        self._rest(box)
+        return Opened(
+            id=box.id,
+            isolation=str(getattr(sandbox, "isolation", self.config.backend)),
+            limits={name: getattr(spec, name) for name, _ in self.config.most},
+            answer_seconds=self.config.queue_seconds + _GRACE_SECONDS,
+            idle_seconds=self.config.idle_seconds,
+        )
+
+    async def exec(self, box_id: str, request: ExecRequest) -> ExecResult:
+        """Run something in a box that is open.
+
+        Raises:
+            NoBoxError: If there is none of that name.
+            As `run`.
+        """
+        async with self._using(box_id) as box:
+            seconds = request.wall_seconds or box.sandbox.spec.wall_seconds
+            seconds = min(seconds, self.config.most.wall_seconds)
+            return await self._exec(box.sandbox, request, seconds)
+
+    async def put(self, box_id: str, path: str, data: bytes) -> None:
+        """Write a file of a box's; raises as `exec` and `Sandbox.put`."""
+        async with self._using(box_id) as box:
+            await self._call(box.sandbox, partial(box.sandbox.put, path, data), "put")
+
+    async def get(self, box_id: str, path: str, most_bytes: int | None) -> bytes:
+        """Read a file of a box's; raises as `exec` and `Sandbox.get`."""
+        most = self.config.file_bytes
+        most = most if most_bytes is None else min(most, most_bytes)
+        async with self._using(box_id) as box:
+            get = partial(box.sandbox.get, path, most_bytes=most)
+            return await self._call(box.sandbox, get, "get")
+
+    async def close(self, box_id: str) -> None:
+        """Close a box; what runs in it ends.
+
+        Raises:
+            NoBoxError: If there is none of that name.
+        """
+        await self._drop(self._find(box_id))
+
+    async def aclose(self) -> None:
+        """Close every box; what runs ends, and nothing is begun any more."""
+        self._closed = True
+        for box in list(self._kept.values()):
+            self._forget(box)
+        await asyncio.gather(*map(self._end, list(self._alive)))
+        for threads in (self._threads, self._closers):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    # A box's life.
+
+    def _find(self, box_id: str) -> _Box:
+        self._check_open()
+        box = self._kept.get(box_id)
+        if box is None:
+            raise NoBoxError("There is no such box: it was closed, or idle for too long")
+        return box
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusyError("The server stops; ask another one, or this one when it is back")
+
+    @asynccontextmanager
+    async def _using(self, box_id: str) -> AsyncGenerator[_Box]:
+        """Have a turn in a box; one that breaks is dropped, since nothing more can come of it."""
+        box = self._find(box_id)
+        box.users += 1
+        self._wake(box)
+        try:
+            async with self._turns.turn(box.turn):
+                if self._kept.get(box_id) is not box:
+                    raise NoBoxError("The box was closed before this request's turn came")
+                try:
+                    yield box
+                except (InfraError, asyncio.CancelledError):
+                    await self._drop(box)
+                    raise
+        finally:
+            box.users -= 1
+            self._rest(box)
+
+    def _rest(self, box: _Box) -> None:
+        if box.users == 0 and self._kept.get(box.id) is box:
+            loop = asyncio.get_running_loop()
+            box.idle = loop.call_later(self.config.idle_seconds, self._expire, box)
+
+    def _wake(self, box: _Box) -> None:
+        if box.idle is not None:
+            box.idle.cancel()
+            box.idle = None
+
+    def _expire(self, box: _Box) -> None:
+        self._forget(box)
+        self._closers.submit(self._close, box.sandbox)
+
+    def _forget(self, box: _Box) -> None:
+        self._wake(box)
+        self._kept.pop(box.id, None)
+
+    async def _drop(self, box: _Box) -> None:
+        self._forget(box)
+        await self._end(box.sandbox)
+
+    async def _made(self, spec: SandboxSpec) -> Sandbox:
+        loop = asyncio.get_running_loop()
+        making = loop.run_in_executor(self._threads, partial(_make, self.config, spec))
+        try:
+            sandbox = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(self._unwanted)
+            raise
+        self._alive.add(sandbox)
+        return sandbox
+
+    def _unwanted(self, making: "asyncio.Future[Sandbox]") -> None:
+        """Close a box that came when nobody waited for it any more."""
+        if not making.cancelled() and making.exception() is None:
+            with suppress(RuntimeError):  # the server is down, and its boxes with it
+                self._closers.submit(self._close, making.result())
+
+    async def _end(self, sandbox: Sandbox) -> None:
+        """Close a sandbox; that takes its time, and no longer, whoever is in a hurry."""
+        ending = asyncio.get_running_loop().run_in_executor(self._closers, self._close, sandbox)
+        await asyncio.wait({ending}, timeout=_CLOSE_SECONDS)
+
+    def _close(self, sandbox: Sandbox) -> None:
+        self._alive.discard(sandbox)
+        with suppress(AgentGymError):
+            sandbox.close()
+
+    # What happens in one.
+
+    async def _exec(
+        self, sandbox: Sandbox, request: ExecRequest | RunRequest, seconds: float
+    ) -> ExecResult:
+        call = partial(_exec, sandbox, request, seconds, self.config.file_bytes)
+        try:
+            result = await self._call(sandbox, call, "exec", seconds)
+        except InfraError:
+            self._metrics.execs.labels("infra").inc()
+            raise
+        except asyncio.CancelledError:
+            self._metrics.execs.labels("abandoned").inc()
+            raise
+        self._metrics.ran(result)
+        return result
+
+    async def _call(
+        self, sandbox: Sandbox, function: Callable[[], T], what: str, seconds: float = 0.0
+    ) -> T:
+        """Call something that blocks; where that takes too long or is cancelled, the box ends."""
+        loop = asyncio.get_running_loop()
+        calling = loop.run_in_executor(self._threads, function)
+        try:
+            done, _ = await asyncio.wait({calling}, timeout=seconds + _GRACE_SECONDS)
+        except asyncio.CancelledError:
+            await self._broken(sandbox, calling)
+            raise
+        if not done:
+            await self._broken(sandbox, calling)
+            raise TimeLimitError(what, "the sandbox", seconds + _GRACE_SECONDS)
+        return calling.result()
+
+    async def _broken(self, sandbox: Sandbox, calling: "asyncio.Future[Any]") -> None:
+        await self._end(sandbox)
+        # Its thread is free again before its turn is given to another.
+        await asyncio.wait({calling}, timeout=_CLOSE_SECONDS)
+        if calling.done() and not calling.cancelled():
+            calling.exception()  # which nobody wants to hear of
+
+
+def _exec(
+    sandbox: Sandbox, request: ExecRequest | RunRequest, seconds: float, file_bytes: int
+) -> ExecResult:
+    result = sandbox.exec(
+        request.code, language=request.language, stdin=request.stdin, wall_seconds=seconds
+    )
+    files: dict[str, bytes] = {}
+    for path in request.files_out:
+        with suppress(DataError):  # as everywhere, what is not there or too large is left out
+            files[path] = sandbox.get(path, most_bytes=file_bytes)
+            file_bytes -= len(files[path])
+    return replace(result, files=files)

@@ -1,0 +1,135 @@
+"""`serve`: run an ASGI application until it is told to stop, for those who may reach it.
+
+A server on this machine's loopback needs a token unless its user says otherwise; one that others
+can reach needs one whatever its user says.
+"""
+
+import asyncio
+import ipaddress
+import resource
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
+
+from agentgym.errors import UsageError
+
+_KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 2048
+
+
+def chosen_token(host: str, token: str | None, *, auth: bool) -> str | None:
+    """Return the token that a server asks for: the one given, or a new one; None for no token.
+
+    Args:
+        host: Where it listens.
+        token: The one that its user gave, if they did.
+        auth: Whether they want one at all.
+
+    Raises:
+        UsageError: If others could reach the server without a token.
+    """
+    if not auth:
+        if not is_loopback(host):
+            raise UsageError(
+                f"Whoever reaches {host} could run code here: --no-auth is for 127.0.0.1 only; "
+                "give a token, or listen there"
+            )
+        return None
+    if token is not None and not token.isascii():
+        raise UsageError("A token is sent in a header; use ASCII characters only")
+    if token is None and not is_loopback(host):
+        raise UsageError(
+            f"Others can reach {host}, so the token is yours to choose: set AGENTGYM_TOKEN, to "
+            f"the output of `openssl rand -hex 32` for example"
+        )
+    return token or secrets.token_urlsafe(32)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def only_from_here(app: ASGIApp, host: str) -> ASGIApp:
+    """Answer only to this machine's own names.
+
+    A page in a browser can have its own name mean 127.0.0.1, and then ask what has no token.
+    """
+    return TrustedHostMiddleware(app, ["localhost", "127.0.0.1", "::1", "[::1]", host])
+
+
+def serve(
+    app: ASGIApp, *, host: str, port: int, grace_seconds: float, begun: Callable[[str], None]
+) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        app: What is served.
+        host: Where to listen.
+        port: And at which port; 0 for a free one.
+        grace_seconds: For requests under way, when it stops; they are cancelled after that.
+        begun: Told the URL, once connections are accepted.
+
+    Raises:
+        UsageError: If it can't listen there.
+        KeyboardInterrupt: After Ctrl-C, once everything is closed.
+    """
+    _allow_many_files()
+    with _listening(host, port) as listener:
+        number = listener.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            ws="none",
+            lifespan="on",
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=max(1, round(grace_seconds)),
+        )
+        server = uvicorn.Server(config)
+        with _outliving_sigterm():
+            begun(f"http://{shown}:{number}")
+            asyncio.run(server.serve(sockets=[listener]))
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Generator[socket.socket]:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UsageError(f"{host}:{port} can't be listened at: {error.strerror}") from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _outliving_sigterm() -> Generator[None]:
+    """Have SIGTERM do nothing more once uvicorn, which raises it again, has stopped."""
+
+    def nothing(_number: int, _frame: FrameType | None) -> None:
+        return None
+
+    before = signal.signal(signal.SIGTERM, nothing)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _allow_many_files() -> None:
+    """Allow as many connections and boxes as the system lets us; 1,024 files are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
