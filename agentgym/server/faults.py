@@ -45,10 +45,14 @@ def said(errors: Sequence[Any]) -> str:
     """Return one line for a request that is malformed, with the name of each field."""
     lines: list[str] = []
     for error in errors:
-        place = [str(part) for part in error["loc"] if part not in ("body", "query", "path")]
+        # The first part is where it was looked for: the body, the query, the path.
+        field = ".".join(str(part) for part in error["loc"][1:])
+        message = str(error["msg"]).removeprefix("Value error, ")
         if error["type"] == "json_invalid":
-            place = ["the body"]
-        lines.append(f"{'.'.join(place) or 'the body'}: {error['msg']}")
+            field = ""
+        elif not field:
+            message = "it has to be an object, sent with Content-Type: application/json"
+        lines.append(f"{field or 'the body'}: {message}")
     return "; ".join(lines)
 
 

@@ -15,18 +15,19 @@ A request that is malformed is a 422 with a `SandboxError` that names the field.
 import base64
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from agentgym.errors import AgentGymError
 from agentgym.sandbox import ExecResult, Limit
 from agentgym.server.boxes import Boxes
-from agentgym.server.faults import RETRY_SECONDS, said
+from agentgym.server.faults import RETRY_SECONDS
 from agentgym.server.messages import RunRequest
 from agentgym.server.turns import BusyError
 
 LANGUAGES = ("python", "bash")
 _NO_ROOM = 504
+_LEAST_MEMORY_MB = 16
 _LATE = (Limit.WALL, Limit.CPU)
 
 
@@ -52,8 +53,6 @@ async def run_code(boxes: Boxes, request: FusionRequest) -> JSONResponse:
         result = await boxes.run(_ours(request, boxes.config.most.memory_mb))
     except BusyError as error:
         return sandbox_error(str(error), _NO_ROOM, {"Retry-After": str(RETRY_SECONDS)})
-    except ValidationError as error:
-        return sandbox_error(said(error.errors()))
     except (AgentGymError, ValueError) as error:
         return sandbox_error(str(error))
     return JSONResponse(_theirs(result))
@@ -67,7 +66,7 @@ def sandbox_error(
 
 
 def _ours(request: FusionRequest, memory_mb: int) -> RunRequest:
-    python = request.language == "python"
+    python, wanted = request.language == "python", request.memory_limit_MB
     return RunRequest(
         code=request.code if python else ["bash", "-c", request.code],
         language="python" if python else None,
@@ -75,7 +74,7 @@ def _ours(request: FusionRequest, memory_mb: int) -> RunRequest:
         files_out=request.fetch_files,
         wall_seconds=request.run_timeout,
         cpu_seconds=request.run_timeout,
-        memory_mb=request.memory_limit_MB if request.memory_limit_MB > 0 else memory_mb,
+        memory_mb=max(wanted, _LEAST_MEMORY_MB) if wanted > 0 else memory_mb,
         files={
             path: _decoded(path, content)
             for path, content in request.files.items()

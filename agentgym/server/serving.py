@@ -42,8 +42,12 @@ def chosen_token(host: str, token: str | None, *, auth: bool) -> str | None:
                 "give a token, or listen there"
             )
         return None
-    if token is not None and not token.isascii():
-        raise UsageError("A token is sent in a header; use ASCII characters only")
+    if token is not None and not (
+        token.isascii() and token.isprintable() and token.split() == [token]
+    ):
+        raise UsageError(
+            "A token is sent in a header: the token is ASCII, with no space, and not empty"
+        )
     if token is None and not is_loopback(host):
         raise UsageError(
             f"Others can reach {host}, so the token is yours to choose: set AGENTGYM_TOKEN, to "
