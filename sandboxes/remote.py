@@ -138,16 +138,17 @@ class Remote(Sandbox):
 
     async def __aexit__(self, *_: object) -> None:
         """Close the box, while other tasks go on."""
-        opening = self._on_loop.opening if self._on_loop else asyncio.Lock()
-        async with opening:
-            opened, client, on_loop = self._leave()
-        here = self._lender.client(httpx.AsyncClient) if on_loop is None else on_loop.client
-        async with here:
+        here = self._here()
+        async with here.opening:
+            opened, client, _ = self._leave()
+        try:
             if opened is not None:
                 with suppress(httpx.HTTPError):
-                    await here.request(**self._close_call(opened).arguments())
-        if client is not None:
-            client.close()
+                    await here.client.request(**self._close_call(opened).arguments())
+        finally:
+            await here.client.aclose()
+            if client is not None:
+                client.close()
 
     # Opening and leaving.
 
@@ -161,17 +162,20 @@ class Remote(Sandbox):
             return self._opened, client
 
     async def _aopen(self) -> tuple[Opened, httpx.AsyncClient]:
-        loop = asyncio.get_running_loop()
-        here = self._on_loop
-        if here is None or here.loop is not loop:
-            client = self._lender.client(httpx.AsyncClient)
-            here = self._on_loop = _OnLoop(loop, client)
+        here = self._here()
         async with here.opening:
             self._check_open()
             if self._opened is None:
                 self._note(await self._aask(here.client, self._open_call()))
             assert self._opened is not None
             return self._opened, here.client
+
+    def _here(self) -> _OnLoop:
+        loop = asyncio.get_running_loop()
+        here = self._on_loop
+        if here is None or here.loop is not loop:
+            here = self._on_loop = _OnLoop(loop, self._lender.client(httpx.AsyncClient))
+        return here
 
     def _note(self, answer: httpx.Response) -> None:
         try:

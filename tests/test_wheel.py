@@ -20,6 +20,7 @@ EXTRAS = {
     *("torch", "transformers", "tokenizers", "accelerate", "peft"),
     *("pandas", "pyarrow", "datasets", "matplotlib"),
     *("alfworld", "textworld", "tensorboard", "wandb", "trackio"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "httpx"),
 }
 """What extras install, by import name."""
 

@@ -42,18 +42,18 @@ def chosen_token(host: str, token: str | None, *, auth: bool) -> str | None:
                 "give a token, or listen there"
             )
         return None
-    if token is not None and not (
-        token.isascii() and token.isprintable() and token.split() == [token]
-    ):
-        raise UsageError(
-            "A token is sent in a header: the token is ASCII, with no space, and not empty"
-        )
+    if token is not None and not _fits_a_header(token):
+        raise UsageError("A token has to be of ASCII characters, without spaces, and not empty")
     if token is None and not is_loopback(host):
         raise UsageError(
             f"Others can reach {host}, so the token is yours to choose: set AGENTGYM_TOKEN, to "
             f"the output of `openssl rand -hex 32` for example"
         )
     return token or secrets.token_urlsafe(32)
+
+
+def _fits_a_header(token: str) -> bool:
+    return token.isascii() and token.isprintable() and token.split() == [token]
 
 
 def is_loopback(host: str) -> bool:
