@@ -35,7 +35,7 @@ def sandbox(
     Every setting can be given as KEY=VALUE, such as most.memory_mb=4096; docs/serve.md has them.
     """
     with missing_extras_named():
-        from agentgym.server.boxes import probe
+        from agentgym.server.boxes import CLOSING_SECONDS, probe
         from agentgym.server.config import SandboxServerConfig
         from agentgym.server.sandbox_app import sandbox_app
         from agentgym.server.serving import chosen_token, only_from_here, serve
@@ -54,9 +54,10 @@ def sandbox(
             click.echo(f"Token: {chosen}")
 
     serve(
-        only_from_here(app, host) if chosen is None else app,
+        only_from_here(app.asgi, host) if chosen is None else app.asgi,
         host=host,
         port=port,
-        grace_seconds=config.grace_seconds,
         begun=begun,
+        stop=app.stop,
+        grace_seconds=config.grace_seconds + CLOSING_SECONDS,
     )

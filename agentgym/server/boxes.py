@@ -23,6 +23,9 @@ from agentgym.server.turns import BusyError, Turns
 
 T = TypeVar("T")
 
+CLOSING_SECONDS = 20.0
+"""What closing every box may take, once what runs has had its time."""
+
 _GRACE_SECONDS = 30.0
 _CLOSE_SECONDS = 15.0
 _CLOSERS = 8
@@ -158,12 +161,17 @@ class Boxes:
         """
         await self._drop(self._find(box_id))
 
-    async def aclose(self) -> None:
-        """Close every box; what runs ends, and nothing is begun any more."""
+    async def stop(self) -> None:
+        """Begin nothing any more, leave what runs its time, and close every box."""
         self._closed = True
+        await self._turns.over(self.config.grace_seconds)
         for box in list(self._kept.values()):
             self._forget(box)
         await asyncio.gather(*map(self._end, list(self._alive)))
+
+    async def aclose(self) -> None:
+        """Stop, if that is still to be done, and give the threads up."""
+        await self.stop()
         for threads in (self._threads, self._closers):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -222,6 +230,7 @@ class Boxes:
         await self._end(box.sandbox)
 
     async def _made(self, spec: SandboxSpec) -> Sandbox:
+        self._check_open()  # once more: there was a wait
         loop = asyncio.get_running_loop()
         making = loop.run_in_executor(self._threads, partial(_make, self.config, spec))
         try:
@@ -239,7 +248,7 @@ class Boxes:
                 self._closers.submit(self._close, making.result())
 
     async def _end(self, sandbox: Sandbox) -> None:
-        """Close a sandbox; that takes its time, and no longer, whoever is in a hurry."""
+        """Close a sandbox, within a limit."""
         ending = asyncio.get_running_loop().run_in_executor(self._closers, self._close, sandbox)
         await asyncio.wait({ending}, timeout=_CLOSE_SECONDS)
 

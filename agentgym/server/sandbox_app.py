@@ -17,8 +17,9 @@ What a client no longer waits for is ended.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query
@@ -38,8 +39,21 @@ from agentgym.server.metrics import SandboxMetrics
 T = TypeVar("T")
 
 
-def sandbox_app(config: SandboxServerConfig, token: str | None, isolation: str) -> ASGIApp:
-    """Return the server as an ASGI application.
+@dataclass(frozen=True, slots=True)
+class SandboxApp:
+    """The server.
+
+    Attributes:
+        asgi: As an ASGI application.
+        stop: Has it finish what runs, within its time, and close every box.
+    """
+
+    asgi: ASGIApp
+    stop: Callable[[], Awaitable[None]]
+
+
+def sandbox_app(config: SandboxServerConfig, token: str | None, isolation: str) -> SandboxApp:
+    """Return the server.
 
     Args:
         config: What it lends.
@@ -68,7 +82,7 @@ def sandbox_app(config: SandboxServerConfig, token: str | None, isolation: str) 
     guarded: ASGIApp = Bounds(app, config.request_bytes, config.transfer_seconds)
     if token is not None:
         guarded = Token(guarded, token)
-    return _Counted(guarded, routes.metrics)
+    return SandboxApp(_Counted(guarded, routes.metrics), routes.stop)
 
 
 class _Routes:
@@ -84,6 +98,9 @@ class _Routes:
             yield
         finally:
             await self._boxes.aclose()
+
+    async def stop(self) -> None:
+        await self.boxes.stop()
 
     @property
     def boxes(self) -> Boxes:
@@ -169,20 +186,15 @@ async def _while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
         leaving.cancel()
         if not doing.done():
             doing.cancel()
-            await _over(doing)
+            # What it does when it is cancelled, closing a box above all, has time limits.
+            await asyncio.wait({doing})
+            if not doing.cancelled():
+                doing.exception()  # which nobody wants to hear of
 
 
 async def _left(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _over(task: "asyncio.Task[Any]") -> None:
-    # Bounded: whatever it does when it is cancelled, closing a box above all, has a time limit.
-    waiting: Awaitable[Any] = asyncio.wait({task})
-    await waiting
-    if not task.cancelled():
-        task.exception()
 
 
 class _Counted:

@@ -6,11 +6,12 @@ can reach needs one whatever its user says.
 
 import asyncio
 import ipaddress
+import math
 import resource
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -73,7 +74,13 @@ def only_from_here(app: ASGIApp, host: str) -> ASGIApp:
 
 
 def serve(
-    app: ASGIApp, *, host: str, port: int, grace_seconds: float, begun: Callable[[str], None]
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    begun: Callable[[str], None],
+    stop: Callable[[], Awaitable[None]],
+    grace_seconds: float,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
@@ -81,8 +88,9 @@ def serve(
         app: What is served.
         host: Where to listen.
         port: And at which port; 0 for a free one.
-        grace_seconds: For requests under way, when it stops; they are cancelled after that.
         begun: Told the URL, once connections are accepted.
+        stop: Called when it is told to stop, while requests under way are still answered.
+        grace_seconds: What that may take; requests that last longer are cut off.
 
     Raises:
         UsageError: If it can't listen there.
@@ -100,12 +108,25 @@ def serve(
             lifespan="on",
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=max(1, round(grace_seconds)),
+            timeout_graceful_shutdown=math.ceil(grace_seconds),
         )
-        server = uvicorn.Server(config)
+        server = _Server(config, stop)
         with _outliving_sigterm():
             begun(f"http://{shown}:{number}")
             asyncio.run(server.serve(sockets=[listener]))
+
+
+class _Server(uvicorn.Server):
+    """Stops what its requests wait for, where uvicorn would only wait for the requests."""
+
+    def __init__(self, config: uvicorn.Config, stop: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        stopping = asyncio.ensure_future(self._stop())
+        await super().shutdown(sockets)
+        await stopping
 
 
 @contextmanager

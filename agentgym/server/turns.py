@@ -7,7 +7,7 @@ than so long. Whoever is refused has run nothing and may ask again.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from agentgym.errors import InfraError
 
@@ -33,6 +33,8 @@ class Turns:
         self._most_waiting, self._seconds, self._waited = waiting, seconds, waited
         self.waiting = 0
         self.running = 0
+        self._nobody = asyncio.Event()
+        self._nobody.set()
 
     @asynccontextmanager
     async def turn(self, box: asyncio.Lock | None = None) -> AsyncGenerator[None]:
@@ -63,9 +65,18 @@ class Turns:
             self.waiting -= 1
         self._waited(time.monotonic() - began)
         self.running += 1
+        self._nobody.clear()
         try:
             yield
         finally:
             self.running -= 1
+            if self.running == 0:
+                self._nobody.set()
             self._free.release()
             box.release()
+
+    async def over(self, seconds: float) -> None:
+        """Wait until nobody has a turn, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nobody.wait()

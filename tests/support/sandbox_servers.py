@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Timer
+from typing import IO
 
 import httpx
 
@@ -19,6 +21,12 @@ PROGRAM = "import sys; from agentgym.cli import main; sys.exit(main())"
 class SandboxServer:
     url: str
     process: subprocess.Popen[str]
+    errors: IO[str]
+
+    def said(self) -> str:
+        """Return what it wrote to its standard error."""
+        self.errors.seek(0)
+        return self.errors.read()
 
     def client(self, token: str | None = TOKEN) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -32,7 +40,8 @@ def sandbox_server(*words: str, token: str | None = TOKEN) -> Generator[SandboxS
     env = {name: value for name, value in os.environ.items() if name != "AGENTGYM_TOKEN"}
     if token is not None:
         env["AGENTGYM_TOKEN"] = token
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
     killer = Timer(60, process.kill)
     killer.start()
     assert process.stdout is not None
@@ -41,7 +50,7 @@ def sandbox_server(*words: str, token: str | None = TOKEN) -> Generator[SandboxS
         killer.cancel()
         found = re.search(r"http://\S+", line)
         assert found is not None, line
-        yield SandboxServer(found[0], process)
+        yield SandboxServer(found[0], process, errors)
     finally:
         killer.cancel()
         process.terminate()
@@ -51,3 +60,6 @@ def sandbox_server(*words: str, token: str | None = TOKEN) -> Generator[SandboxS
             process.kill()
             process.wait(30)
             process.stdout.close()
+            errors.seek(0)
+            sys.stderr.write(errors.read())
+            errors.close()

@@ -26,7 +26,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> FakeBackend:
 
 
 def client(**settings: Any) -> TestClient:
-    app = sandbox_app(SandboxServerConfig(**settings), TOKEN, "fake")
+    app = sandbox_app(SandboxServerConfig(**settings), TOKEN, "fake").asgi
     return TestClient(app, headers=BEARER, raise_server_exceptions=False)
 
 
@@ -86,7 +86,7 @@ def test_health_needs_no_token(asked: TestClient) -> None:
     ("host", "status"), [("localhost", 200), ("127.0.0.1:1", 200), ("evil.example", 400)]
 )
 def test_without_a_token_only_this_machine_s_names_are_answered(host: str, status: int) -> None:
-    app = only_from_here(sandbox_app(SandboxServerConfig(), None, "fake"), "127.0.0.1")
+    app = only_from_here(sandbox_app(SandboxServerConfig(), None, "fake").asgi, "127.0.0.1")
     with TestClient(app) as asked:
         assert asked.get("/health", headers={"Host": host}).status_code == status
 

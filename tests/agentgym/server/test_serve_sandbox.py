@@ -132,23 +132,46 @@ def test_beyond_the_queue_a_client_is_told_to_come_back(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, ExitCode.OK), (signal.SIGINT, ExitCode.INTERRUPTED)]
+    ("number", "code", "said"),
+    [
+        (signal.SIGTERM, ExitCode.OK, ""),
+        (signal.SIGINT, ExitCode.INTERRUPTED, "agentgym: interrupted"),
+    ],
 )
-def test_nothing_is_left_when_it_stops(number: signal.Signals, code: ExitCode) -> None:
+def test_nothing_is_left_when_it_stops(number: signal.Signals, code: ExitCode, said: str) -> None:
     with (
-        sandbox_server("grace_seconds=0.1") as server,
+        sandbox_server("grace_seconds=0.1", "--concurrency", "1") as server,
         server.client() as asked,
-        ThreadPoolExecutor(1) as thread,
+        ThreadPoolExecutor(2) as threads,
     ):
         asked.post("/v1/boxes", json={})
-        running = thread.submit(asked.post, "/v1/exec", json=SLEEPY)
-        until(lambda: figures(asked)["agentgym_running"] == 1, "it runs")
+        running = threads.submit(asked.post, "/v1/exec", json=SLEEPY)
+        until(lambda: figures(asked)["agentgym_running"] == 1, "one runs")
+        waiting = threads.submit(asked.post, "/v1/exec", json=SLEEPY)
+        until(lambda: figures(asked)["agentgym_queue_length"] == 1, "one waits")
         children = descendants(server.process.pid)
         assert len(children) >= 3  # bubblewrap, the zygote, the boxes' keepers
         server.process.send_signal(number)
+        # Whoever still waits is told.
+        assert running.result(30).json()["error"]["kind"] == "infra"
+        assert waiting.result(30).json()["error"]["kind"] == "busy"
         assert server.process.wait(30) == code
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "all end")
-        assert running.exception(30) is not None or running.result().status_code >= 500
+        assert server.said().strip() == said
+
+
+def test_what_runs_is_left_its_time_when_the_server_stops() -> None:
+    with (
+        sandbox_server("grace_seconds=30") as server,
+        server.client() as asked,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        short = {"code": "import time; time.sleep(0.5); print(1)"}
+        running = thread.submit(asked.post, "/v1/exec", json=short)
+        until(lambda: figures(asked)["agentgym_running"] == 1, "it runs")
+        server.process.send_signal(signal.SIGTERM)
+        assert running.result(30).json()["stdout"] == "1\n"
+        assert server.process.wait(20) == ExitCode.OK
 
 
 @pytest.mark.parametrize(

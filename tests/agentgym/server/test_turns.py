@@ -103,3 +103,16 @@ def test_a_box_that_is_busy_holds_up_no_other() -> None:
         assert log == ["other box", "same box"]
 
     run(work)
+
+
+def test_the_end_of_all_turns_can_be_waited_for() -> None:
+    async def work() -> None:
+        lent, log = turns(running=2), list[str]()
+        await lent.over(5)
+        async with lent.turn():
+            await lent.over(0.01)
+            assert lent.running == 1
+        await asyncio.gather(have(lent, log, "a"), lent.over(5))
+        assert (log, lent.running) == (["a"], 0)
+
+    run(work)
