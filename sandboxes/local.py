@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from agentgym.errors import DataError, UsageError
 from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
@@ -159,7 +160,7 @@ class Local(Sandbox):
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, which, (soft, hard))
 
-    def _kept(self, file: "tempfile._TemporaryFileWrapper[bytes]") -> tuple[str, int]:
+    def _kept(self, file: IO[bytes]) -> tuple[str, int]:
         """Return what is kept of an output, and how many bytes are not."""
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

@@ -140,7 +140,7 @@ class Remote(Sandbox):
         """Close the box, while other tasks go on."""
         here = self._here()
         async with here.opening:
-            opened, client, _ = self._leave()
+            opened, client = self._leave()[:2]
         try:
             if opened is not None:
                 with suppress(httpx.HTTPError):

@@ -1,34 +1,27 @@
 """`Boxes`: the sandboxes behind a server, without anything of HTTP.
 
 A box is made for one exec and closed after it, or opened for a client and kept until the client
-closes it, leaves it idle for too long, or the server stops. Sandboxes block, so each call runs on
-a thread; a call that nobody waits for any more is ended by closing its box.
+closes it, leaves it idle for too long, or the server stops.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
 
-from agentgym.errors import AgentGymError, DataError, InfraError, TimeLimitError
+from agentgym.config import validate
+from agentgym.errors import DataError, InfraError
 from agentgym.sandbox import ExecResult, Sandbox, SandboxSpec, make_sandbox
 from agentgym.server.config import SandboxServerConfig
 from agentgym.server.messages import BoxRequest, ExecRequest, Opened, RunRequest
 from agentgym.server.metrics import SandboxMetrics
+from agentgym.server.sandbox_threads import GRACE_SECONDS, SandboxThreads
 from agentgym.server.turns import BusyError, Turns
-
-T = TypeVar("T")
 
 CLOSING_SECONDS = 20.0
 """What closing every box may take, once what runs has had its time."""
-
-_GRACE_SECONDS = 30.0
-_CLOSE_SECONDS = 15.0
-_CLOSERS = 8
 
 
 class NoBoxError(InfraError):
@@ -50,7 +43,7 @@ def probe(config: SandboxServerConfig) -> str:
     Raises:
         AgentGymError: If there can be none; the message says why.
     """
-    with _make(config, config.granted(SandboxSpec())) as box:
+    with _make(config, config.granted(validate(SandboxSpec, {}))) as box:
         return box.exec("").isolation
 
 
@@ -73,10 +66,7 @@ class Boxes:
         self._turns = Turns(
             config.concurrency, config.queue, config.queue_seconds, metrics.wait_seconds.observe
         )
-        # Closing needs no turn, or what hangs could not be ended.
-        self._threads = ThreadPoolExecutor(config.concurrency, "agentgym-box")
-        self._closers = ThreadPoolExecutor(_CLOSERS, "agentgym-close")
-        self._alive: set[Sandbox] = set()
+        self._threads = SandboxThreads(config.concurrency)
         self._kept: dict[str, _Box] = {}
         self._opening = 0
         self._closed = False
@@ -99,7 +89,7 @@ class Boxes:
             try:
                 return await self._exec(sandbox, request, spec.wall_seconds)
             finally:
-                await self._end(sandbox)
+                await self._threads.end(sandbox)
 
     async def open(self, request: BoxRequest) -> Opened:
         """Open a box and keep it.
@@ -124,7 +114,7 @@ class Boxes:
             id=box.id,
             isolation=str(getattr(sandbox, "isolation", self.config.backend)),
             limits={name: getattr(spec, name) for name, _ in self.config.most},
-            answer_seconds=self.config.queue_seconds + _GRACE_SECONDS,
+            answer_seconds=self.config.queue_seconds + GRACE_SECONDS,
             idle_seconds=self.config.idle_seconds,
         )
 
@@ -143,7 +133,7 @@ class Boxes:
     async def put(self, box_id: str, path: str, data: bytes) -> None:
         """Write a file of a box's; raises as `exec` and `Sandbox.put`."""
         async with self._using(box_id) as box:
-            await self._call(box.sandbox, partial(box.sandbox.put, path, data), "put")
+            await self._threads.call(box.sandbox, partial(box.sandbox.put, path, data), "put")
 
     async def get(self, box_id: str, path: str, most_bytes: int | None) -> bytes:
         """Read a file of a box's; raises as `exec` and `Sandbox.get`."""
@@ -151,7 +141,7 @@ class Boxes:
         most = most if most_bytes is None else min(most, most_bytes)
         async with self._using(box_id) as box:
             get = partial(box.sandbox.get, path, most_bytes=most)
-            return await self._call(box.sandbox, get, "get")
+            return await self._threads.call(box.sandbox, get, "get")
 
     async def close(self, box_id: str) -> None:
         """Close a box; what runs in it ends.
@@ -167,13 +157,12 @@ class Boxes:
         await self._turns.over(self.config.grace_seconds)
         for box in list(self._kept.values()):
             self._forget(box)
-        await asyncio.gather(*map(self._end, list(self._alive)))
+        await self._threads.end_all()
 
     async def aclose(self) -> None:
         """Stop, if that is still to be done, and give the threads up."""
         await self.stop()
-        for threads in (self._threads, self._closers):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     # A box's life.
 
@@ -219,7 +208,7 @@ class Boxes:
 
     def _expire(self, box: _Box) -> None:
         self._forget(box)
-        self._closers.submit(self._close, box.sandbox)
+        self._threads.end_soon(box.sandbox)
 
     def _forget(self, box: _Box) -> None:
         self._wake(box)
@@ -227,35 +216,11 @@ class Boxes:
 
     async def _drop(self, box: _Box) -> None:
         self._forget(box)
-        await self._end(box.sandbox)
+        await self._threads.end(box.sandbox)
 
     async def _made(self, spec: SandboxSpec) -> Sandbox:
         self._check_open()  # once more: there was a wait
-        loop = asyncio.get_running_loop()
-        making = loop.run_in_executor(self._threads, partial(_make, self.config, spec))
-        try:
-            sandbox = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            making.add_done_callback(self._unwanted)
-            raise
-        self._alive.add(sandbox)
-        return sandbox
-
-    def _unwanted(self, making: "asyncio.Future[Sandbox]") -> None:
-        """Close a box that came when nobody waited for it any more."""
-        if not making.cancelled() and making.exception() is None:
-            with suppress(RuntimeError):  # the server is down, and its boxes with it
-                self._closers.submit(self._close, making.result())
-
-    async def _end(self, sandbox: Sandbox) -> None:
-        """Close a sandbox, within a limit."""
-        ending = asyncio.get_running_loop().run_in_executor(self._closers, self._close, sandbox)
-        await asyncio.wait({ending}, timeout=_CLOSE_SECONDS)
-
-    def _close(self, sandbox: Sandbox) -> None:
-        self._alive.discard(sandbox)
-        with suppress(AgentGymError):
-            sandbox.close()
+        return await self._threads.make(partial(_make, self.config, spec))
 
     # What happens in one.
 
@@ -264,7 +229,7 @@ class Boxes:
     ) -> ExecResult:
         call = partial(_exec, sandbox, request, seconds, self.config.file_bytes)
         try:
-            result = await self._call(sandbox, call, "exec", seconds)
+            result = await self._threads.call(sandbox, call, "exec", seconds)
         except InfraError:
             self._metrics.execs.labels("infra").inc()
             raise
@@ -273,29 +238,6 @@ class Boxes:
             raise
         self._metrics.ran(result)
         return result
-
-    async def _call(
-        self, sandbox: Sandbox, function: Callable[[], T], what: str, seconds: float = 0.0
-    ) -> T:
-        """Call something that blocks; where that takes too long or is cancelled, the box ends."""
-        loop = asyncio.get_running_loop()
-        calling = loop.run_in_executor(self._threads, function)
-        try:
-            done, _ = await asyncio.wait({calling}, timeout=seconds + _GRACE_SECONDS)
-        except asyncio.CancelledError:
-            await self._broken(sandbox, calling)
-            raise
-        if not done:
-            await self._broken(sandbox, calling)
-            raise TimeLimitError(what, "the sandbox", seconds + _GRACE_SECONDS)
-        return calling.result()
-
-    async def _broken(self, sandbox: Sandbox, calling: "asyncio.Future[Any]") -> None:
-        await self._end(sandbox)
-        # Its thread is free again before its turn is given to another.
-        await asyncio.wait({calling}, timeout=_CLOSE_SECONDS)
-        if calling.done() and not calling.cancelled():
-            calling.exception()  # which nobody wants to hear of
 
 
 def _exec(

@@ -13,22 +13,22 @@ from agentgym.sandbox import SandboxSpec
 class Most(Config):
     """The most that a box may be given; a request for more gets this much."""
 
-    wall_seconds: float = Field(60.0, gt=0)
-    cpu_seconds: float = Field(60.0, gt=0)
-    memory_mb: int = Field(2048, ge=16)
-    processes: int = Field(128, ge=1)
-    disk_mb: int = Field(256, ge=1)
-    output_bytes: int = Field(1 << 20, ge=0)
+    wall_seconds: float = Field(default=60.0, gt=0)
+    cpu_seconds: float = Field(default=60.0, gt=0)
+    memory_mb: int = Field(default=2048, ge=16)
+    processes: int = Field(default=128, ge=1)
+    disk_mb: int = Field(default=256, ge=1)
+    output_bytes: int = Field(default=1 << 20, ge=0)
 
 
 class SandboxServerConfig(Config):
     """Settings of a sandbox server."""
 
-    backend: str = Field("bubblewrap", description="a sandbox, as `make_sandbox` takes it")
+    backend: str = Field(default="bubblewrap", description="a sandbox, as `make_sandbox` takes it")
     options: dict[str, Any] = Field(
         default_factory=dict[str, Any], description="the backend's own, such as `python`"
     )
-    image: str | None = Field(None, description="the one image that boxes have")
+    image: str | None = Field(default=None, description="the one image that boxes have")
     modules: tuple[str, ...] = Field(
         (), description="Python modules that every box has imported beforehand"
     )
@@ -38,14 +38,24 @@ class SandboxServerConfig(Config):
         ge=1,
         description="boxes in which something happens at a time",
     )
-    queue: int = Field(1024, ge=0, description="requests that wait for a turn; more are refused")
-    queue_seconds: float = Field(30.0, gt=0, description="longest wait for a turn")
-    boxes: int = Field(256, ge=0, description="boxes that are kept open for clients")
-    idle_seconds: float = Field(600.0, gt=0, description="a box unused for longer is closed")
-    request_bytes: int = Field(32 << 20, ge=1024, description="of a request's body")
-    file_bytes: int = Field(16 << 20, ge=0, description="of the files in an answer, together")
-    transfer_seconds: float = Field(30.0, gt=0, description="to read a body, or write an answer")
-    grace_seconds: float = Field(5.0, gt=0, description="for what runs, when the server stops")
+    queue: int = Field(
+        default=1024, ge=0, description="requests that wait for a turn; more are refused"
+    )
+    queue_seconds: float = Field(default=30.0, gt=0, description="longest wait for a turn")
+    boxes: int = Field(default=256, ge=0, description="boxes that are kept open for clients")
+    idle_seconds: float = Field(
+        default=600.0, gt=0, description="a box unused for longer is closed"
+    )
+    request_bytes: int = Field(default=32 << 20, ge=1024, description="of a request's body")
+    file_bytes: int = Field(
+        default=16 << 20, ge=0, description="of the files in an answer, together"
+    )
+    transfer_seconds: float = Field(
+        default=30.0, gt=0, description="to read a body, or write an answer"
+    )
+    grace_seconds: float = Field(
+        default=5.0, gt=0, description="for what runs, when the server stops"
+    )
 
     def granted(self, spec: SandboxSpec) -> SandboxSpec:
         """Return what a request gets of what it asks for.

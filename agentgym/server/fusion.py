@@ -67,20 +67,21 @@ def sandbox_error(
 
 def _ours(request: FusionRequest, memory_mb: int) -> RunRequest:
     python, wanted = request.language == "python", request.memory_limit_MB
-    return RunRequest(
-        code=request.code if python else ["bash", "-c", request.code],
-        language="python" if python else None,
-        stdin=request.stdin or "",
-        files_out=request.fetch_files,
-        wall_seconds=request.run_timeout,
-        cpu_seconds=request.run_timeout,
-        memory_mb=max(wanted, _LEAST_MEMORY_MB) if wanted > 0 else memory_mb,
-        files={
+    asked = {
+        "code": request.code if python else ["bash", "-c", request.code],
+        "language": "python" if python else None,
+        "stdin": request.stdin or "",
+        "files_out": request.fetch_files,
+        "wall_seconds": request.run_timeout,
+        "cpu_seconds": request.run_timeout,
+        "memory_mb": max(wanted, _LEAST_MEMORY_MB) if wanted > 0 else memory_mb,
+        "files": {
             path: _decoded(path, content)
             for path, content in request.files.items()
             if content is not None
         },
-    )
+    }
+    return RunRequest.model_validate(asked)
 
 
 def _decoded(path: str, content: str) -> bytes:

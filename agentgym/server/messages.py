@@ -7,9 +7,9 @@ error is `{"error": {"kind": …, "message": …}}`, whose kind says who is at f
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import StrEnum
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -75,7 +75,7 @@ class _Code(Config):
 class ExecRequest(_Code):
     """An exec in a box, as `Sandbox.exec` takes it."""
 
-    wall_seconds: float | None = Field(None, gt=0)
+    wall_seconds: float | None = Field(default=None, gt=0)
 
 
 class RunRequest(BoxRequest, _Code):
@@ -134,5 +134,6 @@ class ExecAnswer(Config):
         Raises:
             pydantic.ValidationError: If it holds none.
         """
-        told: Self = cls.model_validate_json(answer)
-        return ExecResult(**dict(told) | ({"isolation": isolation} if isolation else {}))
+        told: dict[str, Any] = dict(cls.model_validate_json(answer))
+        result = ExecResult(**told)
+        return replace(result, isolation=isolation) if isolation else result
