@@ -97,7 +97,7 @@ def serve(
         KeyboardInterrupt: After Ctrl-C, once everything is closed.
     """
     _allow_many_files()
-    with _listening(host, port) as listener:
+    with listening(host, port) as listener:
         number = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         config = uvicorn.Config(
@@ -130,12 +130,19 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Generator[socket.socket]:
+def listening(host: str, port: int) -> Generator[socket.socket]:
+    """Listen, for the length of a block.
+
+    Raises:
+        UsageError: If that can't be done there.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise UsageError(f"{host}:{port} can't be listened at: {error.strerror}") from error
+    # Connections inherit it. Without, the head and the body of an answer are 40 ms apart.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
 

@@ -1,7 +1,9 @@
+import socket
+
 import pytest
 
 from agentgym.errors import UsageError
-from agentgym.server.serving import chosen_token, is_loopback
+from agentgym.server.serving import chosen_token, is_loopback, listening
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -28,3 +30,10 @@ def test_where_others_reach_it_there_is_no_server_without_a_token(host: str) -> 
 def test_a_token_that_no_header_carries_is_refused(token: str) -> None:
     with pytest.raises(UsageError, match="token"):
         chosen_token("127.0.0.1", token, auth=True)
+
+
+def test_a_connection_sends_what_it_has_at_once() -> None:
+    with listening("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 5):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
