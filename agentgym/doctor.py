@@ -58,6 +58,8 @@ _PACKAGES = {
     "textworld": "alfworld",
     "alfworld": "alfworld",
     "tensorboard": "tensorboard",
+    "fastapi": "serve",
+    "httpx": "remote",
 }
 _PROGRAMS = {
     "bwrap": ("sandboxes", "apt-get install bubblewrap"),

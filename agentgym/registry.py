@@ -114,7 +114,7 @@ def make(
     """
     env_spec(env_id)
     try:
-        with _missing_extras_named():
+        with missing_extras_named():
             env: gymnasium.Env[Any, Any] = gymnasium.make(env_id, **kwargs)
     except TypeError as fault:
         found = _UNEXPECTED.search(str(fault))
@@ -169,12 +169,17 @@ class Catalogue:
         points = _points(self.group)
         if name not in points:
             raise UnknownNameError(self.kind, name, points)
-        with _missing_extras_named():
+        with missing_extras_named():
             return points[name].load()
 
 
 @contextmanager
-def _missing_extras_named() -> Generator[None]:
+def missing_extras_named() -> Generator[None]:
+    """Say of a package that is missing in the block which extra brings it.
+
+    Raises:
+        MissingDependencyError: In the place of Python's own error.
+    """
     try:
         yield
     except ModuleNotFoundError as fault:
@@ -197,6 +202,11 @@ _EXTRAS: Mapping[str, str] = {
     "matplotlib": "plot",
     "mcp": "mcp",
     "mcp_types": "mcp",
+    "fastapi": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "httpx": "remote",
 }
 
 

@@ -8,7 +8,7 @@ says of itself that it gives none.
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -227,6 +227,23 @@ def _closes(make: Make) -> str:
     return "twice, and no use after"
 
 
+def _closes_what_runs(make: Make) -> str:
+    box = make(wall_seconds=60.0)
+    with ThreadPoolExecutor(1) as thread:
+        box.exec("")
+        running = thread.submit(box.exec, "import time; time.sleep(60)")
+        time.sleep(0.3)
+        began = time.perf_counter()
+        box.close()
+        # Whoever waits hears of it, whether by an error or by a result.
+        wait([running])
+        took = time.perf_counter() - began
+    ended = isinstance(running.exception(), AgentGymError) or not running.result().ok
+    _expect(ended, "an exec whose box is closed fails", "it did not")
+    _expect(took < 10, "it ends when its box is closed", f"it took {took:.1f} s")
+    return "what runs, from another thread"
+
+
 def _serves_many(make: Make) -> str:
     def one(number: int) -> Sequence[str]:
         with make() as box:
@@ -321,6 +338,7 @@ RULES: dict[str, Rule] = {
     "memory": _limits_memory,
     "output": _limits_output,
     "close": _closes,
+    "ending": _closes_what_runs,
     "many": _serves_many,
 }
 """What every backend promises."""

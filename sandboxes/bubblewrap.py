@@ -19,6 +19,8 @@ its processes together; the kernel is shared, so a hole in it is a hole in the b
 """
 
 import os
+import socket
+from contextlib import suppress
 
 from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.jail import wire
@@ -61,4 +63,8 @@ class Bubblewrap(Kept):
         self._closed = True
         fork, self._fork = self._fork, None
         if fork is not None:
-            fork.connection.close()  # its keeper leaves at once, and all else ends with the keeper
+            # Its keeper leaves at once, and all else ends with the keeper. A thread that waits for
+            # an answer would go on waiting if the socket were only closed.
+            with suppress(OSError):
+                fork.connection.shutdown(socket.SHUT_RDWR)
+            fork.connection.close()

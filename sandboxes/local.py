@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from agentgym.errors import DataError, UsageError
 from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
@@ -51,6 +52,7 @@ class Local(Sandbox):
         super().__init__(spec)
         self._home = Path(tempfile.mkdtemp(prefix="agentgym-local-"))
         self._closed = False
+        self._running: subprocess.Popen[bytes] | None = None
         for path, data in spec.files.items():
             self.put(path, data)
 
@@ -89,12 +91,14 @@ class Local(Sandbox):
             except OSError as fault:
                 said = f"{argv[0]}: {fault.strerror}\n"
                 return ExecResult("", said, 127, 0.0, isolation=self.isolation)
+            self._running = process
             self._restrain(process.pid)
             late = False
             try:
                 process.wait(seconds)
             except subprocess.TimeoutExpired:
                 late = True
+            self._running = None
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -132,9 +136,13 @@ class Local(Sandbox):
         return file.read_bytes()
 
     def close(self) -> None:
-        """Drop the folder; see `Sandbox.close`."""
+        """End what runs and drop the folder; see `Sandbox.close`."""
         if not self._closed:
             self._closed = True
+            running = self._running
+            if running is not None:
+                with suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
             shutil.rmtree(self._home, ignore_errors=True)
 
     def _check_open(self) -> None:
@@ -152,7 +160,7 @@ class Local(Sandbox):
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, which, (soft, hard))
 
-    def _kept(self, file: "tempfile._TemporaryFileWrapper[bytes]") -> tuple[str, int]:
+    def _kept(self, file: IO[bytes]) -> tuple[str, int]:
         """Return what is kept of an output, and how many bytes are not."""
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

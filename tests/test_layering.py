@@ -13,6 +13,7 @@ FOLDERS = ("envs", "trainers", "tools", "sandboxes")
 HEAVY = (
     *("torch", "transformers", "tokenizers", "peft", "accelerate", "datasets", "pandas", "pyarrow"),
     *("matplotlib", "playwright", "docker", "ray", "vllm", "textworld", "alfworld", "jsonschema"),
+    *("fastapi", "uvicorn", "httpx"),
 )
 
 

@@ -1,19 +1,30 @@
 """Every backend keeps the promises of a sandbox."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sandbox_servers import TOKEN, sandbox_server
 
 from agentgym.sandbox_check import ISOLATION_RULES, RULES, check_sandbox_rule
 
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
-ISOLATED = ("bubblewrap", DOCKER)
+ISOLATED = ("bubblewrap", DOCKER, "remote")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[dict[str, str]]:
+    """Where `remote` finds a server, which lends boxes of bubblewrap's."""
+    with sandbox_server() as server:
+        yield {"url": server.url, "token": TOKEN}
 
 
 @pytest.fixture
 def options(backend: str, request: pytest.FixtureRequest) -> dict[str, Any]:
     if backend == "docker":
         return request.getfixturevalue("engine").options
+    if backend == "remote":
+        return request.getfixturevalue("served")
     return {"allow_unsafe": True} if backend == "local" else {}
 
 
