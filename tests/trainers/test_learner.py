@@ -220,7 +220,9 @@ def test_a_model_in_half_precision_learns_as_one_in_fp32() -> None:
         full.update(batch(), PolicyLossConfig())
     assert torch.equal(weights(half), stepped(half).bfloat16())
     ours, expected = stepped(half) - start, weights(full) - start
-    assert float((ours != 0).float().mean()) == float((expected != 0).float().mean())
+    # A gradient too small for half a precision to tell from 0 moves nothing there.
+    moved, expected_moved = (float((d != 0).float().mean()) for d in (ours, expected))
+    assert moved == pytest.approx(expected_moved, abs=0.01)
     assert float(ours.norm() / expected.norm()) == pytest.approx(1, abs=0.05)
     assert float(torch.nn.functional.cosine_similarity(ours, expected, dim=0)) > 0.95
 
