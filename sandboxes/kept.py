@@ -7,11 +7,9 @@ mean, is here.
 import math
 import threading
 from abc import abstractmethod
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
@@ -19,6 +17,7 @@ from agentgym.sandboxes.jail import wire
 
 MIB = 1 << 20
 _GRACE_SECONDS = 5.0
+_CPU_SLACK_SECONDS = 0.1
 _SIGKILL, _SIGXCPU, _SIGXFSZ = -9, -24, -25
 _SAID = {"memory": Limit.MEMORY, "disk": Limit.DISK, "processes": Limit.PROCESSES}
 
@@ -114,11 +113,11 @@ class Kept(Sandbox):
         reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
         if "error" in reply:
             raise InfraError(f"The sandbox could not run it: {reply['error']}")
-        told = _Told.of(reply["told"])
-        split = reply["stdout_bytes"]
+        out, err = reply["sizes"]
+        told = _Told.of(reply["told"], data[out + err :])
         return ExecResult(
-            stdout=data[:split].decode("utf-8", "replace"),
-            stderr=data[split:].decode("utf-8", "replace"),
+            stdout=data[:out].decode("utf-8", "replace"),
+            stderr=data[out : out + err].decode("utf-8", "replace"),
             exit_code=told.code if reply["exit"] is None else reply["exit"],
             seconds=reply["seconds"],
             cpu_seconds=reply["cpu"],
@@ -162,33 +161,32 @@ class Kept(Sandbox):
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a program said of itself: hearsay, of which nothing is kept that has another form."""
+    """What a program said of itself: hearsay, of which the keeper keeps what has the right form."""
 
-    code: int = 0
-    limit: Limit | None = None
-    value: str | None = None
-    figures: tuple[bytes, ...] = ()
+    code: int
+    limit: Limit | None
+    value: str | None
+    figures: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "_Told":
-        code, limit, value = told.get("code"), told.get("limit"), told.get("value")
+    def of(cls, told: Mapping[str, Any], body: bytes) -> "_Told":
+        value, at = told.get("value"), told.get("value") or 0
+        shown = None if value is None else body[:at].decode("utf-8", "replace")
+        if shown is not None and told["cut"]:
+            shown += f"… ({told['cut']} bytes more)"
         figures: list[bytes] = []
-        listed = told.get("figures")
-        for figure in cast("list[object]", listed) if isinstance(listed, list) else []:
-            with suppress(ValueError):
-                figures += [b64decode(figure, validate=True)] if isinstance(figure, str) else []
-        return cls(
-            code if isinstance(code, int) else 0,
-            _SAID.get(limit) if isinstance(limit, str) else None,
-            value if isinstance(value, str) else None,
-            tuple(figures),
-        )
+        for size in told.get("figures", ()):
+            figures.append(body[at : at + size])
+            at += size
+        limit = _SAID.get(told.get("limit", ""))
+        return cls(told.get("code", 0), limit, shown, tuple(figures))
 
 
 def _limit(reply: Mapping[str, Any], cpu: int) -> Limit | None:
     """Return the limit that the keeper saw ending a program."""
     if reply["late"]:
         return Limit.WALL
-    if reply["exit"] == _SIGXCPU or (reply["exit"] == _SIGKILL and 0 < cpu <= reply["cpu"]):
+    # A program may send itself the signal; the kernel counts a little differently.
+    if reply["exit"] in (_SIGXCPU, _SIGKILL) and 0 < cpu <= reply["cpu"] + _CPU_SLACK_SECONDS:
         return Limit.CPU
     return Limit.DISK if reply["exit"] == _SIGXFSZ else None

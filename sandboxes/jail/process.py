@@ -1,6 +1,7 @@
 """A program that runs in a box, as its keeper sees it: fed, listened to, and ended when it is time.
 
-Nothing here needs a namespace or a mount of its own, and nothing that a program writes is trusted.
+Nothing here needs a namespace or a mount of its own, and nothing that a program writes is trusted:
+of a report there is kept what has the right type and is not too long.
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ import json
 import os
 import select
 import signal
-import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-LENGTH = struct.Struct("<I")
-_STATUS_BYTES = 16 << 20
+from agentgym.sandboxes.jail.launcher import Settled
+from agentgym.sandboxes.jail.wire import LENGTHS
+
+_REPORT_HEADER_BYTES = 1 << 16
+_FIGURES_BYTES = 16 << 20
 _DRAIN_SECONDS = 1.0
 _INTERRUPT_SECONDS = 0.5
-_KILL_ROUNDS = 50
+_POLL_SECONDS = 3600.0
+_SPOILT = b"the session has written to the pipe of its reports, and is ended\n"
+
+Settle = Callable[[int], Settled]
+"""Ends what a program left running, given its number if it has exited, or else 0."""
 
 
 @dataclass
@@ -31,16 +38,74 @@ class _Captured:
     data: bytearray = field(default_factory=bytearray)
     dropped: int = 0
 
-    def take(self, fd: int) -> bool:
-        """Take what a pipe holds; False at its end."""
+    def take(self, fd: int) -> bool | None:
+        """Take what a pipe holds; False at its end, None if it held nothing."""
         try:
             part = os.read(fd, 1 << 16)
         except BlockingIOError:
-            return True
+            return None
         room = self.limit - len(self.data)
         self.data += part[: max(room, 0)]
         self.dropped += max(len(part) - max(room, 0), 0)
         return bool(part)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a program said of itself, as far as it has the form of that.
+
+    Attributes:
+        header: Code and limit; how many bytes have the value, what was cut of it, and each figure.
+        body: The value and the figures.
+    """
+
+    header: dict[str, Any] = field(default_factory=dict)
+    body: bytes = b""
+
+    @classmethod
+    def of(cls, data: bytearray, value_bytes: int, cell: str | None) -> Report | None:
+        """Return the report that is all of a pipe's data; None if it isn't one.
+
+        Args:
+            data: What came out of the pipe.
+            value_bytes: How long the value may be.
+            cell: The name of the cell that it has to be of.
+        """
+        size = reported(data, value_bytes)
+        if size != len(data):
+            return None
+        start = LENGTHS.size + LENGTHS.unpack_from(data)[0]
+        body = bytes(data[start:])
+        try:
+            told = json.loads(data[LENGTHS.size : start])
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(told, dict) or told.get("cell") != cell:
+            return None
+        value, figures = told.get("value"), told.get("figures")
+        sizes = [0 if value is None else value, *(figures if isinstance(figures, list) else ())]
+        if not all(type(size) is int and size >= 0 for size in sizes) or sum(sizes) != len(body):
+            return None
+        code, limit, cut = (told.get(name) for name in ("code", "limit", "cut"))
+        header = {
+            "code": code if type(code) is int and 0 <= code < 256 else 0,
+            "limit": limit if limit in ("memory", "disk", "processes") else None,
+            "value": value,
+            "cut": cut if type(cut) is int and cut >= 0 else 0,
+            "figures": sizes[1:],
+        }
+        return cls(header, body)
+
+
+def reported(data: bytearray, value_bytes: int) -> int | None:
+    """Return how long a report is, 0 where it is too long; None while it is unfinished."""
+    if len(data) < LENGTHS.size:
+        return None
+    header, body = LENGTHS.unpack_from(data)
+    if header > _REPORT_HEADER_BYTES or body > value_bytes + _FIGURES_BYTES:
+        return 0
+    size = LENGTHS.size + header + body
+    return size if len(data) >= size else None
 
 
 @dataclass
@@ -48,9 +113,10 @@ class Process:
     """A program, and our ends of its pipes.
 
     Attributes:
-        pid: Its number.
-        exited: A descriptor that can be read once it has exited.
-        stdin: Our end of what it reads; -1 once that is closed.
+        pid: Its number, as its launcher sees it.
+        exited: A descriptor that can be read once it has exited, and signals it.
+        orders: Our end of where it is told what to do; -1 once that is closed.
+        stdin: Of what it reads; -1 once that is closed.
         stdout: Our end of what it prints.
         stderr: Of its error stream.
         status: Of what it reports of itself.
@@ -58,6 +124,7 @@ class Process:
 
     pid: int
     exited: int
+    orders: int
     stdin: int
     stdout: int
     stderr: int
@@ -65,161 +132,127 @@ class Process:
 
     def close(self) -> None:
         """Close our ends."""
-        for fd in (self.exited, self.stdin, self.stdout, self.stderr, self.status):
+        for fd in (self.exited, self.orders, self.stdin, self.stdout, self.stderr, self.status):
             if fd >= 0:
                 os.close(fd)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not exited yet."""
+        return not select.select([self.exited], [], [], 0)[0]
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.exited, number)
+
+    def forget(self) -> None:
+        """Drop what lies in its pipes."""
+        for fd in (self.stdout, self.stderr, self.status):
+            while _Captured(0).take(fd):
+                pass
+
     def follow(
-        self, header: dict[str, Any], stdin: bytes, host: int, end_others: Callable[[], None]
+        self, header: dict[str, Any], orders: bytes, stdin: bytes, host: int, settle: Settle
     ) -> tuple[dict[str, Any], bytes]:
         """Feed it, collect what it writes, and end it when its time is over.
 
-        A session's cell is over once its status came; anything else when it has exited.
+        A session's cell is over once its report came; anything else when it has exited.
 
         Args:
-            header: The request.
-            stdin: What it reads; a session reads more another time.
+            header: The request; that of a cell has its name ("cell").
+            orders: What it is told to do; a session gets more another time.
+            stdin: What it reads.
             host: The connection to whoever waits; if it breaks, this process exits.
-            end_others: Ends what the program left running.
+            settle: Ends what it leaves running.
         """
-        one_cell = header["op"] == "cell"
-        outputs = {
-            self.stdout: _Captured(header["output_bytes"]),
-            self.stderr: _Captured(header["output_bytes"]),
-            self.status: _Captured(_STATUS_BYTES),
-        }
+        cell: str | None = header.get("cell")
+        most: int = header["output_bytes"]
+        status = _Captured(LENGTHS.size + _REPORT_HEADER_BYTES + most + _FIGURES_BYTES)
+        outputs = {self.stdout: _Captured(most), self.stderr: _Captured(most), self.status: status}
         poll = select.poll()
         for fd in (*outputs, self.exited, host):
             poll.register(fd, select.POLLIN)
-        left = memoryview(stdin)
-        if not left and not one_cell:
-            os.close(self.stdin)
-            self.stdin = -1
-        else:
-            poll.register(self.stdin, select.POLLOUT)
+        feeds: dict[int, memoryview] = {}
+        for fd, data in ((self.orders, orders), (self.stdin, stdin)):
+            if fd >= 0:
+                feeds[fd] = memoryview(data)
+                poll.register(fd, select.POLLOUT)
         began = time.monotonic()
         deadline = began + header["wall"]
         open_fds = set(outputs)
-        ending: tuple[int, Any] | None = None
-        late = interrupted = False
+        ending: Settled | None = None
+        late = interrupted = spoilt = False
         while open_fds or ending is None:
-            wait = max(deadline - time.monotonic(), 0)
+            wait = min(max(deadline - time.monotonic(), 0), _POLL_SECONDS)
             for fd, events in poll.poll(wait * 1000 + 1):
                 if fd in outputs:
-                    if not outputs[fd].take(fd):
+                    if outputs[fd].take(fd) is False:
                         open_fds.discard(fd)
                         poll.unregister(fd)
                 elif fd == self.exited:
                     poll.unregister(fd)
-                    _, code, usage = os.wait4(self.pid, 0)
-                    ending = code, usage
                     # What it left running holds the pipes open, and is to end with it.
-                    end_others()
+                    ending = settle(self.pid)
                     deadline = time.monotonic() + _DRAIN_SECONDS
-                elif fd == self.stdin:
-                    left = self._feed(left, poll, keep=one_cell)
+                elif fd in feeds:
+                    feeds[fd] = self._feed(fd, feeds[fd], poll, cell is not None)
                 elif fd == host and events & (select.POLLHUP | select.POLLERR):
-                    os._exit(0)  # nobody waits any more, and everything here ends with process 1
+                    os._exit(0)  # nobody waits any more, and everything here ends with us
                 elif fd == host:
                     poll.unregister(fd)  # the next request; its turn comes
-            if one_cell and ending is None and _complete(outputs[self.status].data):
-                for fd in (self.stdout, self.stderr):
-                    while fd in open_fds and outputs[fd].take(fd):
-                        if not select.select([fd], [], [], 0)[0]:
-                            break
-                break
+            reports = cell is not None and ending is None and not spoilt
+            if reports and reported(status.data, most) is not None and settle(0).kept:
+                # Nothing runs now, so that what the pipes hold is all that there is.
+                for fd in open_fds:
+                    while outputs[fd].take(fd):
+                        pass
+                if Report.of(status.data, most, cell) is not None and not status.dropped:
+                    break
+                spoilt = True
+                self.signal(signal.SIGKILL)
             if time.monotonic() >= deadline:
                 if ending is not None:
                     break
                 late = True
-                if one_cell and not interrupted:
+                if cell is not None and not interrupted:
                     # An interrupt keeps the namespace, if the code lets itself be interrupted.
                     interrupted = True
-                    os.kill(self.pid, signal.SIGINT)
+                    self.signal(signal.SIGINT)
                     deadline = time.monotonic() + _INTERRUPT_SECONDS
                 else:
-                    os.kill(self.pid, signal.SIGKILL)
+                    self.signal(signal.SIGKILL)
                     deadline = time.monotonic() + _DRAIN_SECONDS
+        stdout, stderr = outputs[self.stdout], outputs[self.stderr]
+        if spoilt:
+            stderr.data += _SPOILT
+        # A program may say nothing of itself, or nonsense.
+        report = (None if spoilt else Report.of(status.data, most, cell)) or Report()
+        no_code = ending is None or ending.status is None
         reply: dict[str, Any] = {
-            "exit": None if ending is None else os.waitstatus_to_exitcode(ending[0]),
-            "cpu": 0.0 if ending is None else ending[1].ru_utime + ending[1].ru_stime,
+            "exit": None if no_code else os.waitstatus_to_exitcode(ending.status),
+            "cpu": 0.0 if ending is None else ending.cpu,
             "seconds": time.monotonic() - began,
             "late": late,
-            "dropped": [outputs[self.stdout].dropped, outputs[self.stderr].dropped],
-            "told": _told(outputs[self.status].data),
-            "stdout_bytes": len(outputs[self.stdout].data),
+            "dropped": [stdout.dropped, stderr.dropped],
+            "sizes": [len(stdout.data), len(stderr.data)],
+            "told": report.header,
         }
-        return reply, bytes(outputs[self.stdout].data + outputs[self.stderr].data)
+        return reply, bytes(stdout.data + stderr.data) + report.body
 
-    def _feed(self, left: memoryview, poll: select.poll, *, keep: bool) -> memoryview:
+    def _feed(self, fd: int, left: memoryview, poll: select.poll, is_cell: bool) -> memoryview:
         try:
-            left = left[os.write(self.stdin, left) :]
+            left = left[os.write(fd, left) :] if left else left
         except BlockingIOError:
             return left
         except BrokenPipeError:
             left = left[:0]
         if not left:
-            poll.unregister(self.stdin)
-            if not keep:
-                os.close(self.stdin)
+            poll.unregister(fd)
+            if fd == self.stdin:
+                os.close(fd)
                 self.stdin = -1
+            elif not is_cell:
+                os.close(fd)
+                self.orders = -1
         return left
-
-
-def kill_all(kept: Process | None) -> None:
-    """Kill every process of the box but process 1, which calls this, and the one that is kept."""
-    if kept is None:
-        with suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
-        return
-    # What forks while it is looked for is found in the next round.
-    for _ in range(_KILL_ROUNDS):
-        others = [pid for pid in _running() if pid not in (1, kept.pid)]
-        if not others:
-            return
-        for pid in others:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def reap(kept: Process | None) -> None:
-    """Take leave of processes that have ended, but of the one that is kept.
-
-    Without one, all of them have been killed, and are waited for: they count as processes of the
-    box until they are gone.
-    """
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is not None and (kept is None or found.si_pid != kept.pid):
-            os.waitpid(found.si_pid, 0)
-        elif kept is not None or time.monotonic() >= deadline:
-            return
-        else:
-            time.sleep(0.0005)
-
-
-def _running() -> Iterator[int]:
-    """Give the numbers of the box's processes, without those that have ended."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            if file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
-                yield int(name)
-
-
-def _complete(status: bytearray) -> bool:
-    return len(status) >= LENGTH.size and len(status) >= LENGTH.size + LENGTH.unpack_from(status)[0]
-
-
-def _told(status: bytearray) -> dict[str, Any]:
-    """Return what a program reported, if it is a report at all."""
-    if not _complete(status):
-        return {}
-    try:
-        told = json.loads(status[LENGTH.size : LENGTH.size + LENGTH.unpack_from(status)[0]])
-    except (ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}

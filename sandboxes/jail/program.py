@@ -1,61 +1,85 @@
 """The process that runs a model's code: it gives its privileges up, and then does as it is told.
 
-What it reports on the status pipe (a value, figures, which limit an error comes from) is the
-code's own word, for the model to read; nothing on the host's side decides by it what is safe.
+What it reports of itself (a value, figures, which limit an error comes from) is the code's own word,
+for the model to read; nothing on the host's side decides by it what is safe.
 """
 
 from __future__ import annotations
 
 import ast
-import base64
+import atexit
 import errno
+import gc
 import io
-import json
 import linecache
 import os
 import resource
 import signal
-import struct
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NoReturn
 
-from agentgym.sandboxes.jail import kernel
+from agentgym.sandboxes.jail import kernel, wire
 
-_LENGTH = struct.Struct("<I")
 _FILE = "main.py"
+_FDS = 5  # stdin, stdout, stderr, and these two
+_STATUS, _ORDERS = 3, 4
 
 
-def become(
-    fds: dict[str, int],
-    limits: dict[str, int],
-    seccomp: bytes,
-    env: dict[str, str],
-    user: int | None = None,
-) -> int:
-    """Turn a fork of a keeper into a process that may run anything, and return its status pipe.
+def main(fds: Sequence[int], seccomp: bytes, user: int | None = None) -> None:
+    """Turn a fork of a launcher into a program, and run it; doesn't return.
 
     Args:
-        fds: What becomes its stdin, stdout and stderr, and its status pipe ("status").
+        fds: What becomes its stdin, stdout and stderr, the pipe of its reports and that of its
+            orders: what it is, its limits, its environment.
+        seccomp: The filter of system calls.
+        user: The number of the user and of the group that it becomes; None to stay what it is.
+    """
+    try:
+        os.setsid()
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+        os.closerange(_FDS, 1 << 16)
+        orders = wire.Pipe(_ORDERS)
+        order = wire.receive(orders)
+        if order is None:
+            return
+        header, body = order
+        _become(header["limits"], seccomp, header["env"], user)
+        if header["argv"]:
+            _execute(header["argv"])
+        elif header["session"]:
+            _Session(orders).serve()
+        else:
+            os.close(_ORDERS)
+            _run_script(body.decode("utf-8", "replace"))
+    except BaseException as fault:
+        os.write(2, f"the sandbox could not start: {fault}\n".encode("utf-8", "replace"))
+    finally:
+        os._exit(125)
+
+
+def _become(limits: dict[str, int], seccomp: bytes, env: dict[str, str], user: int | None) -> None:
+    """Give up what a program may not have.
+
+    Args:
         limits: Of its CPU seconds, memory, processes and file size; 0 for none.
         seccomp: The filter of system calls.
         env: Its environment.
         user: The number of the user and of the group that it becomes; None to stay what it is.
     """
-    os.setsid()
-    for number, name in enumerate(("stdin", "stdout", "stderr", "status")):
-        os.dup2(fds[name], number)
-    os.closerange(4, 1 << 16)
     for which, value in (
         (resource.RLIMIT_AS, limits["memory"]),
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_FSIZE, limits["file"]),
         (resource.RLIMIT_NOFILE, 256),
-        (resource.RLIMIT_CORE, 0),
     ):
-        if value or which == resource.RLIMIT_CORE:
+        if value:
             resource.setrlimit(which, (value, value))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if limits["cpu"]:
         # The signal says that it was the limit; a program that ignores it dies a second later.
         resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
@@ -67,11 +91,11 @@ def become(
     os.environ.update(env)
     kernel.give_up_privileges(seccomp, user)
     os.chdir(env["HOME"])
-    os.set_inheritable(3, False)
-    return 3
+    for fd in (_STATUS, _ORDERS):
+        os.set_inheritable(fd, False)
 
 
-def execute(argv: list[str]) -> None:
+def _execute(argv: list[str]) -> None:
     """Become a command; doesn't return."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and commands inherit
         signal.signal(number, signal.SIG_DFL)
@@ -82,48 +106,91 @@ def execute(argv: list[str]) -> None:
         os._exit(127 if fault.errno == errno.ENOENT else 126)
 
 
-def run(source: str, status: int) -> None:
+def _run_script(source: str) -> None:
     """Run source as a script and exit; doesn't return."""
     _fresh_streams()
+    namespace = _namespace()
     code = 0
     try:
-        _run(source, _namespace(), last=False)
+        _run(source, namespace, last=False)
     except SystemExit as ending:
         code = _exit_code(ending)
     except BaseException as fault:
         _show(fault)
-        _tell(status, {"limit": _limit(fault)})
+        _tell({"limit": _limit(fault)})
         code = 1
-    _leave(code)
+    _leave(code, namespace)
 
 
-def serve(cells: BinaryIO, status: int) -> None:
-    """Run cells in one namespace, one after the other, until there are no more; doesn't return."""
-    _fresh_streams()
-    namespace = _namespace()
-    while True:
-        start = cells.read(_LENGTH.size)
-        if len(start) < _LENGTH.size:
-            _leave(0)
-        source = cells.read(_LENGTH.unpack(start)[0]).decode("utf-8", "replace")
-        told: dict[str, Any] = {"code": 0}
+class _Session:
+    """Runs cells in one namespace, one after the other.
+
+    Args:
+        orders: Where they come from.
+    """
+
+    def __init__(self, orders: wire.Pipe) -> None:
+        self._orders = orders
+        self._namespace = _namespace()
+        self._handler: Any = signal.default_int_handler
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Run cells until there are no more; doesn't return."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _fresh_streams()
+        while True:
+            order = wire.receive(self._orders)
+            if order is None:
+                _leave(0, self._namespace)
+            header, source = order
+            told, body = self._cell(source.decode("utf-8", "replace"), header["value_bytes"])
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if os.getpid() != self._pid:
+                _leave(told["code"], self._namespace)  # a fork that the cell let go on
+            _tell({**told, "cell": header["cell"]}, body)
+
+    def _cell(self, source: str, value_bytes: int) -> tuple[dict[str, Any], bytes]:
+        """Run a cell, and return what there is to say of it."""
+        told: dict[str, Any] = {"code": 0, "value": None}
+        shown, figures = b"", []
         try:
-            value = _run(source, namespace, last=True)
-            if value is not None:
-                namespace["_"] = value
-                told["value"] = repr(value)
+            with self:
+                value = _run(source, self._namespace, last=True)
+                if value is not None:
+                    self._namespace["_"] = value
+                    shown = repr(value).encode("utf-8", "replace")
+                    told["cut"] = max(len(shown) - value_bytes, 0)
+                    shown = shown[:value_bytes]
+                    told["value"] = len(shown)
         except SystemExit as ending:
             told["code"] = _exit_code(ending)
         except BaseException as fault:
             _show(fault)
             told |= {"code": 1, "limit": _limit(fault)}
         try:
-            told["figures"] = _figures()
-        except Exception as fault:
+            with self:
+                figures = _figures()
+        except BaseException as fault:
             _show(fault)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        _tell(status, told)
+        told["figures"] = [len(figure) for figure in figures]
+        return told, b"".join((shown, *figures))
+
+    # A cell's own work may be interrupted; what comes between two of them may not, since an
+    # interrupt there would lose the namespace.
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGINT, self._handler)
+
+    def __exit__(self, *_: object) -> None:
+        while True:
+            try:
+                self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+                return
+            except BaseException:
+                # An interrupt that had come already, and is too late.
+                continue
 
 
 def _run(source: str, namespace: dict[str, Any], *, last: bool) -> Any:
@@ -180,23 +247,35 @@ def _limit(fault: BaseException) -> str | None:
         return "memory"
     if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk"
-    if isinstance(fault, BlockingIOError) and fault.errno == errno.EAGAIN:
+    if isinstance(fault, BlockingIOError) and fault.errno == errno.EAGAIN and _is_full():
         return "processes"
     if isinstance(fault, RuntimeError) and "can't start new thread" in str(fault):
         return "processes"
     return None
 
 
-def _figures() -> list[str]:
-    """Return the open figures as PNG in base 64, and close them."""
+def _is_full() -> bool:
+    """Whether there can't be another process; what does not block has the same error."""
+    try:
+        pid = os.fork()
+    except OSError:
+        return True
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return False
+
+
+def _figures() -> list[bytes]:
+    """Return the open figures as PNG, and close them."""
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot is None:
         return []
-    figures: list[str] = []
+    figures: list[bytes] = []
     for number in pyplot.get_fignums():
         image = io.BytesIO()
         pyplot.figure(number).savefig(image, format="png")
-        figures.append(base64.b64encode(image.getvalue()).decode())
+        figures.append(image.getvalue())
     pyplot.close("all")
     return figures
 
@@ -208,21 +287,31 @@ def _exit_code(ending: SystemExit) -> int:
     return 1
 
 
-def _tell(status: int, told: dict[str, Any]) -> None:
-    text = json.dumps(told).encode("utf-8", "replace")
-    data = memoryview(_LENGTH.pack(len(text)) + text)
+def _tell(told: dict[str, Any], body: bytes = b"") -> None:
+    data = memoryview(wire.pack(told, body))
     while data:
-        data = data[os.write(status, data) :]
+        data = data[os.write(_STATUS, data) :]
 
 
-def _leave(code: int) -> None:
-    """Exit as an interpreter would, without ending the zygote's affairs a second time."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+def _leave(code: int, namespace: dict[str, Any]) -> NoReturn:
+    """Exit as an interpreter would."""
+    for step in (threading._shutdown, atexit._run_exitfuncs, partial(_clear, namespace)):
+        try:
+            step()
+        except BaseException as fault:
+            _show(fault)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
             code = code or 120
     os._exit(code)
+
+
+def _clear(namespace: dict[str, Any]) -> None:
+    """Let go of what a script's names hold, in an interpreter's order: open files are flushed."""
+    for private in (True, False):
+        for name in [name for name in namespace if name.startswith("_") is private]:
+            if name != "__builtins__":
+                namespace[name] = None
+    gc.collect()

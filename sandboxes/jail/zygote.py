@@ -18,10 +18,10 @@ import socket
 from agentgym.sandboxes.jail import kernel
 from agentgym.sandboxes.jail.keeper import Keeper
 
+# And one of processes, which the keeper makes for all but itself.
 NAMESPACES = (
     kernel.NEWUSER
     | kernel.NEWNS
-    | kernel.NEWPID
     | kernel.NEWNET
     | kernel.NEWIPC
     | kernel.NEWUTS
