@@ -82,6 +82,9 @@ class Keeper:
             os.mkdir(f"{_BOX}/{name}", 0o700)
             if target is not None:
                 kernel.mount(f"{_BOX}/{name}", target, None, kernel.MS_BIND)
+        # Terminals of its own: those of another instance are open to everybody of the same user.
+        options = "newinstance,ptmxmode=0666,mode=600,max=64"
+        kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
 
     def _launch(self) -> Launcher:
         """Start the launcher."""
@@ -99,7 +102,9 @@ class Keeper:
 
     def _open(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         self._set_up(header)
-        self._env = {"HOME": self.home, "TMPDIR": "/tmp", "MPLBACKEND": "Agg", **header["env"]}
+        # Without packages in the home folder, which an earlier program may have put there.
+        python = {"MPLBACKEND": "Agg", "PYTHONNOUSERSITE": "1"}
+        self._env = {"HOME": self.home, "TMPDIR": "/tmp", **python, **header["env"]}
         start = 0
         for path, size in header["files"]:
             self._write(path, body[start : start + size])

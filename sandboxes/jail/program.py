@@ -1,7 +1,7 @@
 """The process that runs a model's code: it gives its privileges up, and then does as it is told.
 
-What it reports of itself (a value, figures, which limit an error comes from) is the code's own word,
-for the model to read; nothing on the host's side decides by it what is safe.
+What it reports of itself (a value, figures, which limit an error comes from) is the code's own
+word, for the model to read; nothing on the host's side decides by it what is safe.
 """
 
 from __future__ import annotations
@@ -79,7 +79,15 @@ def _become(limits: dict[str, int], seccomp: bytes, env: dict[str, str], user: i
     ):
         if value:
             resource.setrlimit(which, (value, value))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # With 0 a core still goes to a handler that the host may have; with 1 it goes nowhere.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    for which in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE):
+        resource.setrlimit(which, (0, 0))
+    for which, most in ((resource.RLIMIT_MEMLOCK, 1 << 16), (resource.RLIMIT_STACK, 8 << 20)):
+        _, hard = resource.getrlimit(which)
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        # Deep recursion may want a larger stack, which is memory like any other.
+        resource.setrlimit(which, (value, value if which == resource.RLIMIT_MEMLOCK else hard))
     if limits["cpu"]:
         # The signal says that it was the limit; a program that ignores it dies a second later.
         resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))

@@ -20,12 +20,7 @@ from agentgym.sandboxes.jail.keeper import Keeper
 
 # And one of processes, which the keeper makes for all but itself.
 NAMESPACES = (
-    kernel.NEWUSER
-    | kernel.NEWNS
-    | kernel.NEWNET
-    | kernel.NEWIPC
-    | kernel.NEWUTS
-    | kernel.NEWCGROUP
+    kernel.NEWUSER | kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
 )
 
 
