@@ -2,10 +2,11 @@
 
 "stateless" is a new box for every run, closed afterwards; "in a kept box" is a new interpreter in a
 box that stays; "stateful" is a cell of a session. The peers: `python -c` started in bubblewrap with
-the same namespaces, a Jupyter kernel (`jupyter_client`, no isolation) and smolagents' interpreter
-(in this process, no isolation), each where it is installed.
+the same namespaces, `docker exec` of the same in a container that runs, a Jupyter kernel
+(`jupyter_client`, no isolation) and smolagents' interpreter (in this process, no isolation), each
+where it is installed. The rows about Docker need an engine (DOCKER_HOST) that has the image.
 
-    python benchmarks/code_exec.py [--runs N] [--concurrency 1 8 64]
+    python benchmarks/code_exec.py [--runs N] [--concurrency 1 8 64] [--image agentgym-python]
 
 Prints p50, p99 and runs per second at each concurrency, where that makes sense for the peer.
 """
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from threading import local
 
-from agentgym.sandbox import make_sandbox
+from agentgym.sandbox import Sandbox, make_sandbox
 
 SOURCE = "print(sum(range(10)))"
 SPEC = {"memory_mb": 256, "wall_seconds": 10.0}
@@ -57,22 +58,55 @@ def measure(run: Callable[[], str], runs: int, concurrency: int) -> Row:
     return Row(statistics.median(spent), spent[int(0.99 * len(spent))], runs / seconds)
 
 
-def stateless() -> str:
-    """Run in a new box."""
-    with make_sandbox("bubblewrap", **SPEC) as box:
-        return box.exec(SOURCE).stdout
+def stateless(backend: str, **options: str) -> Callable[[], str]:
+    """Return a run in a new box."""
+
+    def run() -> str:
+        with make_sandbox(backend, **SPEC, **options) as box:
+            return box.exec(SOURCE).stdout
+
+    return run
 
 
-def kept(stateful: bool) -> Callable[[], str]:
-    """Return a run in the calling thread's own box."""
-    mine = local()
+@contextmanager
+def kept(backend: str, *, stateful: bool = False, **options: str) -> Generator[Callable[[], str]]:
+    """Give a run in the calling thread's own box."""
+    mine, boxes = local(), list[Sandbox]()
 
     def run() -> str:
         if not hasattr(mine, "box"):
-            mine.box = make_sandbox("bubblewrap", stateful=stateful, **SPEC)
+            mine.box = make_sandbox(backend, stateful=stateful, **SPEC, **options)
+            boxes.append(mine.box)
         return str(mine.box.exec(SOURCE).stdout)
 
-    return run
+    try:
+        yield run
+    finally:
+        for box in boxes:
+            box.close()
+
+
+@contextmanager
+def docker_exec(image: str) -> Generator[Callable[[], str]]:
+    """Give a run of `docker exec` in a container that waits."""
+    start = ["docker", "run", "--rm", "-d", "--network=none", "--label=agentgym", image]
+    container = _said([*start, "sleep", "infinity"]).strip()
+    try:
+        yield lambda: _said(["docker", "exec", container, "python3", "-I", "-c", SOURCE])
+    finally:
+        _said(["docker", "rm", "-f", container])
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def has_image(image: str) -> bool:
+    """Whether an engine answers and has the image."""
+    if find_spec("docker") is None or shutil.which("docker") is None:
+        return False
+    wanted = ["docker", "image", "inspect", image]
+    return subprocess.run(wanted, capture_output=True, check=False, timeout=60).returncode == 0
 
 
 def bare_bubblewrap() -> str:
@@ -81,9 +115,7 @@ def bare_bubblewrap() -> str:
     for name in ("bin", "lib", "lib64"):
         command += ["--symlink", f"usr/{name}", f"/{name}"]
     command += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "/usr/bin/python3", "-I"]
-    return subprocess.run(
-        [*command, "-c", SOURCE], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
+    return _said([*command, "-c", SOURCE])
 
 
 @contextmanager
@@ -122,6 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64])
+    parser.add_argument("--image", default="agentgym-python", help="for Docker")
     arguments = parser.parse_args()
     print(f"{'':28}{'at once':>8}{'p50':>12}{'p99':>12}{'runs/s':>10}")
 
@@ -134,9 +167,19 @@ def main() -> None:
             )
 
     runs = arguments.runs
-    show("ours, stateless", stateless, arguments.concurrency, runs)
-    show("ours, in a kept box", kept(stateful=False), arguments.concurrency, runs)
-    show("ours, stateful", kept(stateful=True), arguments.concurrency, 5 * runs)
+    show("ours, stateless", stateless("bubblewrap"), arguments.concurrency, runs)
+    with kept("bubblewrap") as run:
+        show("ours, in a kept box", run, arguments.concurrency, runs)
+    with kept("bubblewrap", stateful=True) as run:
+        show("ours, stateful", run, arguments.concurrency, 5 * runs)
+    if has_image(image := arguments.image):
+        show("ours, docker, stateless", stateless("docker", image=image), [1, 8], runs // 10)
+        with kept("docker", image=image) as run:
+            show("ours, docker, kept box", run, [1, 8], runs)
+        with kept("docker", image=image, stateful=True) as run:
+            show("ours, docker, stateful", run, [1, 8], 5 * runs)
+        with docker_exec(image) as run:
+            show("docker exec", run, [1, 8], runs // 10)
     if shutil.which("bwrap"):
         show("bubblewrap + python", bare_bubblewrap, arguments.concurrency, runs // 4)
     if find_spec("jupyter_client") and find_spec("ipykernel"):

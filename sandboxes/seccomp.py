@@ -142,7 +142,7 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
         [(_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), _refuse(_EPERM)],
     )
     # Limits are a process's own: process 1 is of the same user, and would die of a CPU limit. That
-    # of cores keeps a core from the host's handler as 1 and not as 0, so that setting it is in vain.
+    # of cores keeps them from the host's handler as 1 and not as 0, so that setting it is in vain.
     code += _on_argument(
         _PRLIMIT[column],
         0,

@@ -1,12 +1,10 @@
 """A program that runs in a box, as its keeper sees it: fed, listened to, and ended when it is time.
 
-Nothing here needs a namespace or a mount of its own, and nothing that a program writes is trusted:
-of a report there is kept what has the right type and is not too long.
+Nothing here needs a namespace or a mount of its own, and nothing that a program writes is trusted.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -16,11 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentgym.sandboxes.jail import report, wire
 from agentgym.sandboxes.jail.launcher import Settled
-from agentgym.sandboxes.jail.wire import LENGTHS
+from agentgym.sandboxes.jail.report import Report
 
-_REPORT_HEADER_BYTES = 1 << 16
-_FIGURES_BYTES = 16 << 20
 _DRAIN_SECONDS = 1.0
 _INTERRUPT_SECONDS = 0.5
 _POLL_SECONDS = 3600.0
@@ -48,64 +45,6 @@ class _Captured:
         self.data += part[: max(room, 0)]
         self.dropped += max(len(part) - max(room, 0), 0)
         return bool(part)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a program said of itself, as far as it has the form of that.
-
-    Attributes:
-        header: Code and limit; how many bytes have the value, what was cut of it, and each figure.
-        body: The value and the figures.
-    """
-
-    header: dict[str, Any] = field(default_factory=dict)
-    body: bytes = b""
-
-    @classmethod
-    def of(cls, data: bytearray, value_bytes: int, cell: str | None) -> Report | None:
-        """Return the report that is all of a pipe's data; None if it isn't one.
-
-        Args:
-            data: What came out of the pipe.
-            value_bytes: How long the value may be.
-            cell: The name of the cell that it has to be of.
-        """
-        size = reported(data, value_bytes)
-        if size != len(data):
-            return None
-        start = LENGTHS.size + LENGTHS.unpack_from(data)[0]
-        body = bytes(data[start:])
-        try:
-            told = json.loads(data[LENGTHS.size : start])
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(told, dict) or told.get("cell") != cell:
-            return None
-        value, figures = told.get("value"), told.get("figures")
-        sizes = [0 if value is None else value, *(figures if isinstance(figures, list) else ())]
-        if not all(type(size) is int and size >= 0 for size in sizes) or sum(sizes) != len(body):
-            return None
-        code, limit, cut = (told.get(name) for name in ("code", "limit", "cut"))
-        header = {
-            "code": code if type(code) is int and 0 <= code < 256 else 0,
-            "limit": limit if limit in ("memory", "disk", "processes") else None,
-            "value": value,
-            "cut": cut if type(cut) is int and cut >= 0 else 0,
-            "figures": sizes[1:],
-        }
-        return cls(header, body)
-
-
-def reported(data: bytearray, value_bytes: int) -> int | None:
-    """Return how long a report is, 0 where it is too long; None while it is unfinished."""
-    if len(data) < LENGTHS.size:
-        return None
-    header, body = LENGTHS.unpack_from(data)
-    if header > _REPORT_HEADER_BYTES or body > value_bytes + _FIGURES_BYTES:
-        return 0
-    size = LENGTHS.size + header + body
-    return size if len(data) >= size else None
 
 
 @dataclass
@@ -168,7 +107,8 @@ class Process:
         """
         cell: str | None = header.get("cell")
         most: int = header["output_bytes"]
-        status = _Captured(LENGTHS.size + _REPORT_HEADER_BYTES + most + _FIGURES_BYTES)
+        told_bytes = wire.LENGTHS.size + report.HEADER_BYTES + most + report.FIGURES_BYTES
+        status = _Captured(told_bytes)
         outputs = {self.stdout: _Captured(most), self.stderr: _Captured(most), self.status: status}
         poll = select.poll()
         for fd in (*outputs, self.exited, host):
@@ -202,7 +142,7 @@ class Process:
                 elif fd == host:
                     poll.unregister(fd)  # the next request; its turn comes
             reports = cell is not None and ending is None and not spoilt
-            if reports and reported(status.data, most) is not None and settle(0).kept:
+            if reports and report.length(status.data, most) is not None and settle(0).kept:
                 # Nothing runs now, so that what the pipes hold is all that there is.
                 for fd in open_fds:
                     while outputs[fd].take(fd):
@@ -227,7 +167,7 @@ class Process:
         if spoilt:
             stderr.data += _SPOILT
         # A program may say nothing of itself, or nonsense.
-        report = (None if spoilt else Report.of(status.data, most, cell)) or Report()
+        told = (None if spoilt else Report.of(status.data, most, cell)) or Report()
         no_code = ending is None or ending.status is None
         reply: dict[str, Any] = {
             "exit": None if no_code else os.waitstatus_to_exitcode(ending.status),
@@ -236,9 +176,9 @@ class Process:
             "late": late,
             "dropped": [stdout.dropped, stderr.dropped],
             "sizes": [len(stdout.data), len(stderr.data)],
-            "told": report.header,
+            "told": told.header,
         }
-        return reply, bytes(stdout.data + stderr.data) + report.body
+        return reply, bytes(stdout.data + stderr.data) + told.body
 
     def _feed(self, fd: int, left: memoryview, poll: select.poll, is_cell: bool) -> memoryview:
         try:

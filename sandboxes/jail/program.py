@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from agentgym.sandboxes.jail import kernel, wire
+from agentgym.sandboxes.jail import kernel, report, wire
 
 _FILE = "main.py"
 _FDS = 5  # stdin, stdout, stderr, and these two
@@ -125,7 +125,7 @@ def _run_script(source: str) -> None:
         code = _exit_code(ending)
     except BaseException as fault:
         _show(fault)
-        _tell({"limit": _limit(fault)})
+        report.tell(_STATUS, {"limit": _limit(fault)})
         code = 1
     _leave(code, namespace)
 
@@ -152,26 +152,20 @@ class _Session:
             if order is None:
                 _leave(0, self._namespace)
             header, source = order
-            told, body = self._cell(source.decode("utf-8", "replace"), header["value_bytes"])
-            sys.stdout.flush()
-            sys.stderr.flush()
-            if os.getpid() != self._pid:
-                _leave(told["code"], self._namespace)  # a fork that the cell let go on
-            _tell({**told, "cell": header["cell"]}, body)
+            cell = header["cell"], header["value_bytes"]
+            self._run(source.decode("utf-8", "replace"), *cell)
 
-    def _cell(self, source: str, value_bytes: int) -> tuple[dict[str, Any], bytes]:
-        """Run a cell, and return what there is to say of it."""
-        told: dict[str, Any] = {"code": 0, "value": None}
-        shown, figures = b"", []
+    def _run(self, source: str, name: str, value_bytes: int) -> None:
+        """Run a cell and report it."""
+        told: dict[str, Any] = {"cell": name, "code": 0}
+        shown: str | None = None
+        figures: list[bytes] = []
         try:
             with self:
                 value = _run(source, self._namespace, last=True)
                 if value is not None:
                     self._namespace["_"] = value
-                    shown = repr(value).encode("utf-8", "replace")
-                    told["cut"] = max(len(shown) - value_bytes, 0)
-                    shown = shown[:value_bytes]
-                    told["value"] = len(shown)
+                    shown = repr(value)
         except SystemExit as ending:
             told["code"] = _exit_code(ending)
         except BaseException as fault:
@@ -182,8 +176,11 @@ class _Session:
                 figures = _figures()
         except BaseException as fault:
             _show(fault)
-        told["figures"] = [len(figure) for figure in figures]
-        return told, b"".join((shown, *figures))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if os.getpid() != self._pid:
+            _leave(told["code"], self._namespace)  # a fork that the cell let go on
+        report.tell(_STATUS, told, shown, figures, value_bytes)
 
     # A cell's own work may be interrupted; what comes between two of them may not, since an
     # interrupt there would lose the namespace.
@@ -284,6 +281,9 @@ def _figures() -> list[bytes]:
         image = io.BytesIO()
         pyplot.figure(number).savefig(image, format="png")
         figures.append(image.getvalue())
+        if sum(map(len, figures)) > report.FIGURES_BYTES:
+            figures.pop()
+            print(f"figure {number} is too large to be shown", file=sys.stderr)
     pyplot.close("all")
     return figures
 
@@ -293,12 +293,6 @@ def _exit_code(ending: SystemExit) -> int:
         return (ending.code or 0) & 255
     print(ending.code, file=sys.stderr)
     return 1
-
-
-def _tell(told: dict[str, Any], body: bytes = b"") -> None:
-    data = memoryview(wire.pack(told, body))
-    while data:
-        data = data[os.write(_STATUS, data) :]
 
 
 def _leave(code: int, namespace: dict[str, Any]) -> NoReturn:

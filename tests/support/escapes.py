@@ -221,15 +221,23 @@ PROCESSES = [
         "RLIMIT_NOFILE",
         "RLIMIT_AS",
     ),
-    Escape(
-        "reports what can't be read",
-        "report = b'[' * 1000000\nreport = len(report).to_bytes(4, 'little') + report\n"
-        "while report: report = report[os.write(3, report):]\nheld()",
-    ),
+    *[
+        Escape(
+            name,
+            f"report = {header}\n"
+            "report = len(report).to_bytes(4, 'little') + bytes(4) + report\n"
+            "while report: report = report[os.write(3, report):]\nheld()",
+        )
+        for name, header in (
+            ("reports what is too deep", "b'[' * 60000"),
+            ("reports what takes much memory to read", "b'[[' + b'[],' * 4000000 + b'[]]]'"),
+            ("reports sizes that aren't", 'b\'{"value": -1, "figures": [1e999, null, -4]}\''),
+        )
+    ],
     Escape(
         "sees a process of the host",
         "others = [p for p in os.listdir('/proc') if p.isdigit() "
-        "and int(p) not in (1, os.getpid())]\nprint('GOT' if others else 'HELD', others)",
+        "and int(p) not in (1, os.getpid(), os.getppid())]\nprint('GOT' if others else 'HELD', others)",
     ),
     Escape("traces process 1", "attempt(lambda: checked(libc.ptrace(16, 1, None, None)))"),
     Escape(
