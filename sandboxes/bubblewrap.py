@@ -19,6 +19,8 @@ its processes together; the kernel is shared, so a hole in it is a hole in the b
 """
 
 import os
+import socket
+from contextlib import suppress
 
 from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.jail import wire
@@ -59,6 +61,13 @@ class Bubblewrap(Kept):
     def close(self) -> None:
         """End the box; see `Sandbox.close`."""
         self._closed = True
-        fork, self._fork = self._fork, None
-        if fork is not None:
-            fork.connection.close()  # its keeper leaves at once, and all else ends with the keeper
+        fork = self._fork
+        if fork is None or self._owner != os.getpid():
+            return
+        # Its keeper leaves at once, and all else ends with the keeper. Whoever waits for an answer
+        # stops waiting, before the descriptor's number can become another's.
+        with suppress(OSError):
+            fork.connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._fork = None
+            fork.connection.close()

@@ -5,6 +5,7 @@ mean, is here.
 """
 
 import math
+import os
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,8 @@ class Kept(Sandbox):
 
     def __init__(self, spec: SandboxSpec) -> None:
         super().__init__(spec)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
         self._closed = False
 
     @property
@@ -70,7 +72,7 @@ class Kept(Sandbox):
     def _python(
         self, source: str, stdin: bytes, seconds: float, files_out: Sequence[str]
     ) -> ExecResult:
-        code = source.encode("utf-8", "surrogateescape")
+        code = source.encode()
         if self.spec.stateful:
             if stdin:
                 raise UsageError("A stateful box runs cells, which read no stdin; leave it empty")
@@ -110,9 +112,12 @@ class Kept(Sandbox):
         cpu = 0 if header["op"] == "cell" else math.ceil(self.spec.cpu_seconds)
         output_bytes = self.spec.output_bytes
         header |= {"limits": self._limits(cpu), "output_bytes": output_bytes, "wall": seconds}
-        reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
-        if "error" in reply:
-            raise InfraError(f"The sandbox could not run it: {reply['error']}")
+        self._check_owner()
+        with self._lock:  # the files are of this run and not of the next
+            reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
+            if "error" in reply:
+                raise InfraError(f"The sandbox could not run it: {reply['error']}")
+            wanted = self.wanted(files_out)
         out, err = reply["sizes"]
         told = _Told.of(reply["told"], data[out + err :])
         return ExecResult(
@@ -125,7 +130,7 @@ class Kept(Sandbox):
             dropped=(reply["dropped"][0], reply["dropped"][1]),
             value=told.value,
             figures=told.figures,
-            files=self.wanted(files_out),
+            files=wanted,
             isolation=self.isolation,
             state_lost=bool(reply.get("ended")),
         )
@@ -139,6 +144,7 @@ class Kept(Sandbox):
     def _ask(
         self, header: dict[str, Any], body: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
+        self._check_owner()
         with self._lock:
             connection = self._connection
             if self._closed or connection is None:
@@ -152,11 +158,18 @@ class Kept(Sandbox):
                 raise InfraError(f"The sandbox did not answer within {seconds:g} s") from fault
             except OSError:
                 answer = None
+            if answer is None and self._closed:
+                raise UsageError("The sandbox was closed while it was at work")
             if answer is None:
                 death = self._death()
                 self.close()
                 raise death
             return answer
+
+    def _check_owner(self) -> None:
+        # A fork has only a copy of the lock, and whoever held it is not there to let go of it.
+        if self._owner != os.getpid():
+            raise UsageError("The sandbox is of the process that made it; make another one here")
 
 
 @dataclass(frozen=True, slots=True)

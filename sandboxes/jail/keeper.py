@@ -204,6 +204,7 @@ class Keeper:
         if limits["processes"]:
             limits["processes"] += self.own_processes
         order = {"argv": argv, "session": session, "limits": limits, "env": self._env}
+        order["home"] = self.home
         return wire.pack(order, code)
 
     def _start(self, *, reads: bool) -> Process:

@@ -51,7 +51,12 @@ def main(control_fd: int, modules: list[str]) -> None:
             return
         words = request.split()
         if words[0] == b"box":
-            pid = kernel.clone(NAMESPACES)
+            try:
+                pid = kernel.clone(NAMESPACES)
+            except OSError as fault:
+                os.close(fds[0])
+                control.send(str(fault).encode())
+                continue
             if pid == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 control.close()
