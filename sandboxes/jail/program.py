@@ -113,7 +113,7 @@ def _execute(argv: list[str]) -> None:
         os.write(2, f"{argv[0]}: {fault.strerror}\n".encode())
         os._exit(127 if fault.errno == errno.ENOENT else 126)
     except ValueError as fault:
-        os.write(2, f"{argv[0]!r}: {fault}\n".encode())
+        os.write(2, f"{argv[0]}: {fault}\n".encode("utf-8", "replace"))
         os._exit(126)
 
 
@@ -180,8 +180,7 @@ class _Session:
                 figures = _figures()
         except BaseException as fault:
             _show(fault)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         if os.getpid() != self._pid:
             _leave(told["code"], self._namespace)  # a fork that the cell let go on
         report.tell(_STATUS, told, shown, figures, value_bytes)
@@ -324,12 +323,18 @@ def _leave(code: int, namespace: dict[str, Any]) -> NoReturn:
             step()
         except BaseException as fault:
             _show(fault)
+    os._exit(code if _flush() else code or 120)
+
+
+def _flush() -> bool:
+    """Write what waits to be written, and return whether that went well."""
+    well = True
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
-            code = code or 120
-    os._exit(code)
+        except BaseException:  # a program may have put anything there
+            well = False
+    return well
 
 
 def _clear(namespace: dict[str, Any]) -> None:
