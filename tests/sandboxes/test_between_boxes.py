@@ -65,7 +65,10 @@ print(len(opened) < 200)
             "kept = SharedMemory('here', create=True, size=4096)",
             "from multiprocessing.shared_memory import SharedMemory\nSharedMemory('here')",
         ),
-        ("import subprocess, os\nos.getpid()", "import os\nos.kill(-1, 0)"),
+        (
+            "import os, threading\nos.getpid()",
+            "import os\nassert len([p for p in os.listdir('/proc') if p.isdigit()]) > 3",
+        ),
     ],
     ids=["abstract socket", "loopback", "/dev/shm", "/tmp", "shared memory", "processes"],
 )

@@ -37,8 +37,9 @@ print(found)
 def test_a_program_plants_no_module_in_the_next_one_s_python(make: Make) -> None:
     box = make()
     plant = """
-import os, site
-folder = site.getusersitepackages()
+import os, sys
+python = 'python{}.{}'.format(*sys.version_info)
+folder = os.path.expanduser(f'~/.local/lib/{python}/site-packages')
 os.makedirs(folder)
 for name in ('usercustomize', 'sitecustomize'):
     open(f'{folder}/{name}.py', 'w').write('print("planted")')
