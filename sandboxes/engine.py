@@ -12,6 +12,7 @@ from agentgym.errors import InfraError, MissingDependencyError
 ENGINE_SECONDS = 60.0
 """How long the engine may take for anything."""
 
+_LIMITS = ("MemoryLimit", "PidsLimit")
 _SAID_BYTES = 4096
 _STDERR = 2
 
@@ -93,27 +94,38 @@ def client(engine: str | None) -> Any:
 
     Raises:
         MissingDependencyError: If the docker package is not installed.
-        InfraError: If no engine answers there.
+        InfraError: If no engine answers there, or it can't keep limits.
     """
+    # A fork of us must not share our connections.
+    key = os.getpid(), engine or os.environ.get("DOCKER_HOST")
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = _connected(engine)
+        return _clients[key]
+
+
+def _connected(engine: str | None) -> Any:
     try:
         import docker
     except ImportError as fault:
         raise MissingDependencyError("docker", "docker") from fault
 
-    # A fork of us must not share our connections.
-    key = os.getpid(), engine or os.environ.get("DOCKER_HOST")
-    with _clients_lock:
-        if key not in _clients:
-            options: dict[str, Any] = {"timeout": ENGINE_SECONDS, "max_pool_size": 64}
-            try:
-                _clients[key] = (
-                    docker.from_env(**options)
-                    if engine is None
-                    else docker.DockerClient(engine, **options)
-                )
-            except docker.errors.DockerException as fault:
-                raise InfraError(_unreachable(engine)) from fault
-        return _clients[key]
+    options: dict[str, Any] = {"timeout": ENGINE_SECONDS, "max_pool_size": 64}
+    try:
+        made = (
+            docker.from_env(**options) if engine is None else docker.DockerClient(engine, **options)
+        )
+        about = made.info()
+    except faults() as fault:
+        raise InfraError(_unreachable(engine)) from fault
+    # It would start containers all the same, without limits.
+    missing = [limit for limit in _LIMITS if not about.get(limit)]
+    if missing:
+        raise InfraError(
+            f"The Docker Engine can't keep limits ({', '.join(missing)}), so no box would hold; "
+            "it needs the memory and pids cgroups, and `docker info` says more"
+        )
+    return made
 
 
 def faults() -> tuple[type[Exception], ...]:

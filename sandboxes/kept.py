@@ -158,6 +158,9 @@ class Kept(Sandbox):
                 raise InfraError(f"The sandbox did not answer within {seconds:g} s") from fault
             except OSError:
                 answer = None
+            except BaseException:
+                self._give_up()  # or the next to ask would get this answer
+                raise
             if answer is None and self._closed:
                 raise UsageError("The sandbox was closed while it was at work")
             if answer is None:

@@ -19,7 +19,7 @@ PLACES: dict[str, str] = CONFIG["tool"]["setuptools"]["package-dir"]
 EXTRAS = {
     *("torch", "transformers", "tokenizers", "accelerate", "peft"),
     *("pandas", "pyarrow", "datasets", "matplotlib"),
-    *("alfworld", "textworld", "tensorboard", "wandb", "trackio"),
+    *("alfworld", "textworld", "tensorboard", "wandb", "trackio", "docker"),
 }
 """What extras install, by import name."""
 

@@ -51,6 +51,19 @@ def test_an_engine_that_isn_t_there_is_said() -> None:
         make_sandbox("docker", engine="unix:///nowhere")
 
 
+def test_an_engine_that_keeps_no_limits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        def __init__(self, url: str, **_: Any) -> None:
+            assert url == "unix:///limitless"
+
+        def info(self) -> dict[str, Any]:
+            return {"MemoryLimit": True, "PidsLimit": False}
+
+    monkeypatch.setattr("docker.DockerClient", Client)
+    with pytest.raises(InfraError, match=r"can't keep limits \(PidsLimit\)"):
+        make_sandbox("docker", engine="unix:///limitless")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -158,10 +158,24 @@ def beat():
         with open('beat', 'a') as file: file.write('.')
 if os.fork() == 0:
     threading.Thread(target=beat).start()
-    ctypes.CDLL(None).syscall(60, 0)
+    ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)
 time.sleep(0.2)
 """
     session.exec(source)
     before = len(session.get("beat"))
     session.exec(["sleep", "0.1"])
     assert len(session.get("beat")) == before > 0
+
+
+def test_an_interrupted_wait_leaves_no_answer_for_the_next(
+    session: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agentgym.sandboxes.kept.wire.receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.exec("1")
+    with pytest.raises(UsageError, match="closed"):
+        session.exec("2")
