@@ -13,16 +13,16 @@ Backends are named by the entry-point group `agentgym.sandboxes`.
 """
 
 import asyncio
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, partial
+from functools import partial
 from typing import Any, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agentgym.config import Config, validate
 from agentgym.errors import DataError, UsageError
@@ -32,6 +32,8 @@ __all__ = ["ExecResult", "Limit", "Sandbox", "SandboxSpec", "make_sandbox", "san
 
 
 T = TypeVar("T")
+
+_DAY = 86400.0
 
 
 class Limit(StrEnum):
@@ -50,8 +52,8 @@ class SandboxSpec(Config):
     image: str | None = Field(
         None, description="a Docker image, or the folder of a root file system; None: the backend's"
     )
-    wall_seconds: float = Field(10.0, gt=0, description="of one exec")
-    cpu_seconds: float = Field(10.0, gt=0, description="of one process, rounded up")
+    wall_seconds: float = Field(10.0, gt=0, le=_DAY, description="of one exec")
+    cpu_seconds: float = Field(10.0, gt=0, le=_DAY, description="of one process, rounded up")
     memory_mb: int = Field(512, ge=16, description="MiB of one process's address space")
     processes: int = Field(32, ge=1, description="processes and threads at once")
     disk_mb: int = Field(64, ge=1, description="MiB that the box's files may take")
@@ -68,6 +70,22 @@ class SandboxSpec(Config):
         False, description="Python source runs in one namespace, cell after cell, as in a notebook"
     )
 
+    @field_validator("env")
+    @classmethod
+    def _can_be_passed(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if not name or "=" in name or "\0" in name + value:
+                raise ValueError(f"{name!r} can't be an environment variable, or not of this value")
+        return {_utf8(name): _utf8(value) for name, value in env.items()}
+
+    @field_validator("modules")
+    @classmethod
+    def _can_be_imported(cls, modules: tuple[str, ...]) -> tuple[str, ...]:
+        for name in modules:
+            if not all(part.isidentifier() for part in name.split(".")):
+                raise ValueError(f"{name!r} is no module's name")
+        return modules
+
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
@@ -80,8 +98,12 @@ class ExecResult:
         seconds: How long it took.
         cpu_seconds: CPU time of its processes that it waited for; 0 in a stateful box.
         limit: The limit that ended it or that its last error comes from; None if there was none.
+            Wall and CPU time are measured. That an error comes from memory, processes or the disk
+            is what Python code says of itself, true or not; a command that runs out of them fails
+            in its own way.
         dropped: Bytes of stdout and of stderr beyond the limit.
-        value: The last expression's value as a notebook shows it; None outside stateful boxes.
+        value: The last expression's value as a notebook shows it, the first `output_bytes` of it;
+            None outside stateful boxes.
         figures: PNG images that it drew with matplotlib; in stateful boxes only.
         files: The files that were asked for and are there.
         isolation: How it was kept apart; "none" says that it was not.
@@ -141,13 +163,16 @@ class Sandbox(ABC):
             files_out: Paths of files that are wanted afterwards.
 
         Raises:
-            UsageError: If there is no such language, or the sandbox is closed.
+            UsageError: If there is no such language, the time is none, or the sandbox is closed.
             InfraError: If the sandbox failed.
         """
-        data = stdin.encode() if isinstance(stdin, str) else stdin
+        data = stdin.encode("utf-8", "replace") if isinstance(stdin, str) else stdin
         seconds = self.spec.wall_seconds if wall_seconds is None else wall_seconds
+        if not 0 < seconds <= _DAY:
+            raise UsageError(f"wall_seconds is more than 0 and at most {_DAY:g}; got {seconds}")
         if not isinstance(code, str):
-            return self._command(list(code), data, seconds, files_out)
+            return self._command([_utf8(word) for word in code], data, seconds, files_out)
+        code = _utf8(code)
         if language in (None, "python"):
             return self._python(code, data, seconds, files_out)
         if language == "sh":
@@ -221,13 +246,30 @@ class Sandbox(ABC):
         return await self._beside(partial(self.exec, code, **options))
 
     async def _beside(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(_threads(), function)
+        # A thread of its own: asyncio's are few, where slow code is common, and a pool's would have
+        # to end before the interpreter can.
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            try:
+                settle = partial(_settle, done.set_result, function())
+            except BaseException as fault:
+                settle = partial(_settle, done.set_exception, fault)
+            with suppress(RuntimeError):  # of a loop that is closed
+                loop.call_soon_threadsafe(settle)
+
+        def _settle(settle: Callable[[Any], None], outcome: Any) -> None:
+            if not done.done():  # as it is where whoever waited was cancelled
+                settle(outcome)
+
+        threading.Thread(target=run, name="agentgym-sandbox", daemon=True).start()
+        return await done
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Return where execs are waited for; asyncio's own threads are few, and slow code is common."""
-    return ThreadPoolExecutor(256, "agentgym-sandbox")
+def _utf8(text: str) -> str:
+    """Return text that can be encoded: half a surrogate pair is no character."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def make_sandbox(name: str = "bubblewrap", **options: Any) -> Sandbox:

@@ -61,10 +61,13 @@ class Bubblewrap(Kept):
     def close(self) -> None:
         """End the box; see `Sandbox.close`."""
         self._closed = True
-        fork, self._fork = self._fork, None
-        if fork is not None:
-            # Its keeper leaves at once, and all else ends with the keeper. A thread that waits for
-            # an answer would go on waiting if the socket were only closed.
-            with suppress(OSError):
-                fork.connection.shutdown(socket.SHUT_RDWR)
+        fork = self._fork
+        if fork is None or self._owner != os.getpid():
+            return
+        # Its keeper leaves at once, and all else ends with the keeper. Whoever waits for an answer
+        # stops waiting, before the descriptor's number can become another's.
+        with suppress(OSError):
+            fork.connection.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            self._fork = None
             fork.connection.close()

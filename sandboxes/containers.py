@@ -27,7 +27,7 @@ LABEL = "agentgym"
 """On every container of ours, so that what was left behind can be found."""
 
 _PACKAGES = ("agentgym", "agentgym.sandboxes", "agentgym.sandboxes.jail")
-_MODULES = ("wire", "kernel", "report", "process", "program", "keeper", "container")
+_MODULES = ("wire", "kernel", "report", "launcher", "process", "program", "keeper", "container")
 _START = """
 import json, os, sys, types
 sent = b""
@@ -182,7 +182,7 @@ def _arguments(recipe: Recipe) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "cap_add": list(CAPABILITIES),
         "security_opt": ["no-new-privileges"],
-        "pids_limit": recipe.processes + 1,  # and the keeper
+        "pids_limit": recipe.processes + 2,  # and the keeper and its launcher
         "mem_limit": memory,
         "memswap_limit": memory,
         "nano_cpus": None if recipe.cpus is None else int(recipe.cpus * 1e9),

@@ -5,13 +5,12 @@ mean, is here.
 """
 
 import math
+import os
 import threading
 from abc import abstractmethod
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
@@ -19,6 +18,7 @@ from agentgym.sandboxes.jail import wire
 
 MIB = 1 << 20
 _GRACE_SECONDS = 5.0
+_CPU_SLACK_SECONDS = 0.1
 _SIGKILL, _SIGXCPU, _SIGXFSZ = -9, -24, -25
 _SAID = {"memory": Limit.MEMORY, "disk": Limit.DISK, "processes": Limit.PROCESSES}
 
@@ -34,7 +34,8 @@ class Kept(Sandbox):
 
     def __init__(self, spec: SandboxSpec) -> None:
         super().__init__(spec)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
         self._closed = False
 
     @property
@@ -71,7 +72,7 @@ class Kept(Sandbox):
     def _python(
         self, source: str, stdin: bytes, seconds: float, files_out: Sequence[str]
     ) -> ExecResult:
-        code = source.encode("utf-8", "surrogateescape")
+        code = source.encode()
         if self.spec.stateful:
             if stdin:
                 raise UsageError("A stateful box runs cells, which read no stdin; leave it empty")
@@ -111,14 +112,17 @@ class Kept(Sandbox):
         cpu = 0 if header["op"] == "cell" else math.ceil(self.spec.cpu_seconds)
         output_bytes = self.spec.output_bytes
         header |= {"limits": self._limits(cpu), "output_bytes": output_bytes, "wall": seconds}
-        reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
-        if "error" in reply:
-            raise InfraError(f"The sandbox could not run it: {reply['error']}")
-        told = _Told.of(reply["told"])
-        split = reply["stdout_bytes"]
+        self._check_owner()
+        with self._lock:  # the files are of this run and not of the next
+            reply, data = self._ask(header, body, seconds + _GRACE_SECONDS)
+            if "error" in reply:
+                raise InfraError(f"The sandbox could not run it: {reply['error']}")
+            wanted = self.wanted(files_out)
+        out, err = reply["sizes"]
+        told = _Told.of(reply["told"], data[out + err :])
         return ExecResult(
-            stdout=data[:split].decode("utf-8", "replace"),
-            stderr=data[split:].decode("utf-8", "replace"),
+            stdout=data[:out].decode("utf-8", "replace"),
+            stderr=data[out : out + err].decode("utf-8", "replace"),
             exit_code=told.code if reply["exit"] is None else reply["exit"],
             seconds=reply["seconds"],
             cpu_seconds=reply["cpu"],
@@ -126,7 +130,7 @@ class Kept(Sandbox):
             dropped=(reply["dropped"][0], reply["dropped"][1]),
             value=told.value,
             figures=told.figures,
-            files=self.wanted(files_out),
+            files=wanted,
             isolation=self.isolation,
             state_lost=bool(reply.get("ended")),
         )
@@ -140,6 +144,7 @@ class Kept(Sandbox):
     def _ask(
         self, header: dict[str, Any], body: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
+        self._check_owner()
         with self._lock:
             connection = self._connection
             if self._closed or connection is None:
@@ -156,42 +161,48 @@ class Kept(Sandbox):
             except BaseException:
                 self._give_up()  # or the next to ask would get this answer
                 raise
+            if answer is None and self._closed:
+                raise UsageError("The sandbox was closed while it was at work")
             if answer is None:
                 death = self._death()
                 self.close()
                 raise death
             return answer
 
+    def _check_owner(self) -> None:
+        # A fork has only a copy of the lock, and whoever held it is not there to let go of it.
+        if self._owner != os.getpid():
+            raise UsageError("The sandbox is of the process that made it; make another one here")
+
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What a program said of itself: hearsay, of which nothing is kept that has another form."""
+    """What a program said of itself: hearsay, of which the keeper keeps what has the right form."""
 
-    code: int = 0
-    limit: Limit | None = None
-    value: str | None = None
-    figures: tuple[bytes, ...] = ()
+    code: int
+    limit: Limit | None
+    value: str | None
+    figures: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> "_Told":
-        code, limit, value = told.get("code"), told.get("limit"), told.get("value")
+    def of(cls, told: Mapping[str, Any], body: bytes) -> "_Told":
+        value, at = told.get("value"), told.get("value") or 0
+        shown = None if value is None else body[:at].decode("utf-8", "replace")
+        if shown is not None and told["cut"]:
+            shown += f"… ({told['cut']} bytes more)"
         figures: list[bytes] = []
-        listed = told.get("figures")
-        for figure in cast("list[object]", listed) if isinstance(listed, list) else []:
-            with suppress(ValueError):
-                figures += [b64decode(figure, validate=True)] if isinstance(figure, str) else []
-        return cls(
-            code if isinstance(code, int) else 0,
-            _SAID.get(limit) if isinstance(limit, str) else None,
-            value if isinstance(value, str) else None,
-            tuple(figures),
-        )
+        for size in told.get("figures", ()):
+            figures.append(body[at : at + size])
+            at += size
+        limit = _SAID.get(told.get("limit", ""))
+        return cls(told.get("code", 0), limit, shown, tuple(figures))
 
 
 def _limit(reply: Mapping[str, Any], cpu: int) -> Limit | None:
     """Return the limit that the keeper saw ending a program."""
     if reply["late"]:
         return Limit.WALL
-    if reply["exit"] == _SIGXCPU or (reply["exit"] == _SIGKILL and 0 < cpu <= reply["cpu"]):
+    # A program may send itself the signal; the kernel counts a little differently.
+    if reply["exit"] in (_SIGXCPU, _SIGKILL) and 0 < cpu <= reply["cpu"] + _CPU_SLACK_SECONDS:
         return Limit.CPU
     return Limit.DISK if reply["exit"] == _SIGXFSZ else None

@@ -2,7 +2,8 @@
 
 For code that is trusted, where nothing better runs. It refuses to start unless it is told
 `allow_unsafe=True`, and every result says `isolation="none"`. Limits are kept as far as that goes
-without isolation: what a program leaves running in another session outlives it.
+without isolation: there is none of `processes`, `disk_mb` is that of each file and of each output,
+and what a program leaves running in another session outlives it.
 """
 
 import math
@@ -88,9 +89,10 @@ class Local(Sandbox):
                     stderr=err,
                     start_new_session=True,
                 )
-            except OSError as fault:
-                said = f"{argv[0]}: {fault.strerror}\n"
-                return ExecResult("", said, 127, 0.0, isolation=self.isolation)
+            except (OSError, ValueError) as fault:
+                said = getattr(fault, "strerror", None) or fault
+                code = 127 if isinstance(fault, FileNotFoundError) else 126
+                return ExecResult("", f"{argv[0]}: {said}\n", code, 0.0, isolation=self.isolation)
             self._running = process
             self._restrain(process.pid)
             late = False
@@ -118,18 +120,22 @@ class Local(Sandbox):
     def put(self, path: str, data: bytes | str) -> None:
         """Write a file; see `Sandbox.put`."""
         self._check_open()
-        file = self._home / path
         try:
+            file = self._home / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data.encode() if isinstance(data, str) else data)
-        except OSError as fault:
-            raise DataError(f"{path}: {fault.strerror}") from fault
+        except (OSError, ValueError) as fault:
+            raise DataError(f"{path!r}: {getattr(fault, 'strerror', None) or fault}") from fault
 
     def get(self, path: str, *, most_bytes: int = 1 << 24) -> bytes:
         """Read a file; see `Sandbox.get`."""
         self._check_open()
         file = self._home / path
-        if not file.is_file():
+        try:
+            found = file.is_file()
+        except ValueError as fault:
+            raise DataError(f"{path!r}: {fault}") from fault
+        if not found:
             raise DataError(f"{path}: there is no such file")
         if file.stat().st_size > most_bytes:
             raise DataError(f"{path} has {file.stat().st_size} bytes, more than {most_bytes}")

@@ -2,22 +2,27 @@
 
 Namespaces and dropped capabilities already refuse nearly all of it. The filter keeps the kernel's
 less-trodden code out of reach, where most ways out of a container have begun: a call on the list
-fails with EPERM, as it does under Docker's default profile, which the list follows.
+fails with EPERM, as it does under Docker's default profile, which the list follows. What would hold
+memory that no limit counts, or share a limit with other boxes, is not there at all (ENOSYS).
 """
 
 import platform
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _LOAD, _EQUAL, _ANY_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in `struct seccomp_data`
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
+_EPERM, _ENOSYS, _EPROTONOSUPPORT, _EAFNOSUPPORT = 1, 38, 93, 97
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32 = 0x40000000
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW… flag, NEWTIME too
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-_FAMILIES = (1, 2, 10)  # unix, IPv4, IPv6: no netlink, no packets, no virtual machine's sockets
+_UNIX = 1
+_FAMILIES = (_UNIX, 2, 10)  # and IPv4, IPv6: no netlink, no packets, no virtual machine's sockets
+_PROTOCOLS = (0, 1, 6, 17)  # the family's own, ICMP, TCP, UDP: no multipath TCP, no SCTP
+_RLIMIT_CORE = 4
+_PRIO_USER, _IOPRIO_WHO_USER = 2, 3
 
 # Numbers of x86_64, then of aarch64; -1 where a machine has no such call.
 _REFUSED = {
@@ -46,6 +51,7 @@ _REFUSED = {
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
     "lookup_dcookie": (212, 18),
+    "migrate_pages": (256, 238),
     "mknod": (133, -1),
     "mknodat": (259, 33),
     "modify_ldt": (154, -1),
@@ -81,8 +87,20 @@ _REFUSED = {
     "vhangup": (153, 58),
     "vmsplice": (278, 75),
 }
-_CLONE, _CLONE3, _IOCTL, _SOCKET = (56, 220), (435, 435), (16, 29), (41, 198)
-_PRLIMIT = (302, 261)
+_ABSENT = {
+    "inotify_init": (253, -1),
+    "inotify_init1": (294, 26),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "msgget": (68, 186),
+    "semget": (64, 190),
+    "shmget": (29, 194),
+}
+_CLONE, _CLONE3, _IOCTL = (56, 220), (435, 435), (16, 29)
+_SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
+_PRLIMIT, _SETRLIMIT = (302, 261), (160, 164)
+_SETPRIORITY, _IOPRIO_SET = (141, 140), (251, 30)
+_SCHEDULING = ((142, 118), (144, 119), (203, 122), (314, 274))  # setparam … setattr
 
 
 def supported() -> bool:
@@ -112,6 +130,9 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
         number = _REFUSED[name][column]
         if number >= 0:
             code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | _EPERM)]
+    for numbers in _ABSENT.values():
+        if numbers[column] >= 0:
+            code += [(_EQUAL, 0, 1, numbers[column]), _refuse(_ENOSYS)]
     # A filter can't look behind the pointer that clone3 takes; without it libc falls back on clone.
     code += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
     code += _on_argument(_CLONE[column], 0, [(_ANY_BIT, 0, 1, _NEW_NAMESPACES), _refuse(_EPERM)])
@@ -120,10 +141,33 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
         1,
         [(_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), _refuse(_EPERM)],
     )
-    # Limits are a process's own: the keeper is of the same user, and would die of a CPU limit.
-    code += _on_argument(_PRLIMIT[column], 0, [(_EQUAL, 1, 0, 0), _refuse(_EPERM)])
-    families = [(_EQUAL, len(_FAMILIES) - k, 0, family) for k, family in enumerate(_FAMILIES)]
-    code += _on_argument(_SOCKET[column], 0, [*families, _refuse(_EAFNOSUPPORT)])
+    # Limits are a process's own: process 1 is of the same user, and would die of a CPU limit. That
+    # of cores keeps them from the host's handler as 1 and not as 0, so that setting it is in vain.
+    code += _on_argument(
+        _PRLIMIT[column],
+        0,
+        [
+            (_EQUAL, 1, 0, 0),
+            _refuse(_EPERM),
+            _argument(1),
+            (_EQUAL, 0, 5, _RLIMIT_CORE),
+            _argument(2),
+            (_EQUAL, 0, 2, 0),
+            _argument(2, upper=True),
+            (_EQUAL, 1, 0, 0),
+            _refuse(0),
+        ],
+    )
+    code += _on_argument(_SETRLIMIT[column], 0, [(_EQUAL, 0, 1, _RLIMIT_CORE), _refuse(0)])
+    for numbers in _SCHEDULING:
+        code += _on_argument(numbers[column], 0, [(_EQUAL, 0, 1, 1), _refuse(_EPERM)])
+    for numbers, everybody in ((_SETPRIORITY, _PRIO_USER), (_IOPRIO_SET, _IOPRIO_WHO_USER)):
+        judge = [(_EQUAL, 2, 0, everybody), _argument(1), (_EQUAL, 0, 1, 1), _refuse(_EPERM)]
+        code += _on_argument(numbers[column], 0, judge)
+    judge = [*_one_of(_FAMILIES, _EAFNOSUPPORT), _argument(2)]
+    judge += _one_of(_PROTOCOLS, _EPROTONOSUPPORT)
+    code += _on_argument(_SOCKET[column], 0, judge)
+    code += _on_argument(_SOCKETPAIR[column], 0, _one_of((_UNIX,), _EAFNOSUPPORT))
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 
@@ -135,7 +179,18 @@ def _refuse(error: int) -> _Instruction:
     return (_RETURN, 0, 0, _ERRNO | error)
 
 
+def _argument(number: int, *, upper: bool = False) -> _Instruction:
+    """Return the instruction that takes half of an argument up."""
+    return (_LOAD, 0, 0, _ARGUMENTS + 8 * number + 4 * upper)
+
+
+def _one_of(allowed: Sequence[int], error: int) -> list[_Instruction]:
+    """Return code that goes on with what is allowed only."""
+    passing = [(_EQUAL, len(allowed) - k, 0, value) for k, value in enumerate(allowed)]
+    return [*passing, _refuse(error)]
+
+
 def _on_argument(number: int, argument: int, judge: list[_Instruction]) -> list[_Instruction]:
     """Return code that judges the lower half of a call's argument, and allows what it lets pass."""
-    body = [(_LOAD, 0, 0, _ARGUMENTS + 8 * argument), *judge, (_RETURN, 0, 0, _ALLOW)]
+    body = [_argument(argument), *judge, (_RETURN, 0, 0, _ALLOW)]
     return [(_EQUAL, 0, len(body), number), *body]

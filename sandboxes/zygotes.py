@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import threading
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,7 +23,7 @@ from agentgym.sandboxes.seccomp import seccomp_filter, supported
 
 # The jail's modules, and what makes a package of the folders above them.
 _JAIL = "agentgym/sandboxes/jail"
-_MODULES = ("zygote", "keeper", "process", "program", "report", "kernel", "wire")
+_MODULES = ("zygote", "keeper", "launcher", "process", "program", "report", "kernel", "wire")
 _PARTS = {f"{_JAIL}/{name}.py": name for name in _MODULES}
 _PARTS |= {f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")}
 _START = (
@@ -83,7 +84,8 @@ class Zygote:
         if not supported():
             raise InfraError("The bubblewrap sandbox runs on x86_64 and aarch64 machines only")
         self._lock = threading.Lock()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._retired = False
+        self._control, theirs = _socketpair(socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
         parts = [_pipe_with(name) for name in _PARTS.values()]
         try:
@@ -120,7 +122,7 @@ class Zygote:
     @property
     def alive(self) -> bool:
         """Whether it can fork."""
-        return self._process.poll() is None
+        return not self._retired and self._process.poll() is None
 
     def fork(self) -> Fork:
         """Return a new box's process, in namespaces of its own and not set up yet.
@@ -128,37 +130,43 @@ class Zygote:
         Raises:
             InfraError: If there is none in time.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socketpair(socket.SOCK_STREAM)
         try:
             with self._lock:
                 self._control.settimeout(_FORK_SECONDS)
                 socket.send_fds(self._control, [b"box"], [theirs.fileno()])
-                answer = self._control.recv(64)
-            if not answer.isdigit():
-                raise InfraError(
-                    f"The sandbox's zygote could not fork: {answer.decode() or 'gone'}"
-                )
+                answer = self._control.recv(256)
         except OSError as fault:
-            self.close()
+            # It goes on for the boxes that it has; what it answers late would be taken for the
+            # answer to something else.
+            self._retired = True
+            ours.close()
             raise InfraError(f"The sandbox's zygote does not answer: {fault}") from fault
         finally:
             theirs.close()
+        if not answer.isdigit():
+            ours.close()
+            said = answer.decode() or "it is gone"
+            raise InfraError(f"The sandbox's zygote could not fork: {said}")
         return Fork(ours, int(answer), self)
 
     def kill(self, fork: Fork) -> None:
         """End a box that doesn't end when its connection is closed."""
         try:
             with self._lock:
+                if self._retired:
+                    return
                 self._control.settimeout(_FORK_SECONDS)
                 self._control.send(b"kill %d" % fork.pid)
                 self._control.recv(64)
         except OSError:
-            self.close()
+            self._retired = True
 
     def close(self) -> None:
         """End it and every box that it forked; may be called more than once."""
+        self._retired = True
         self._control.close()
-        if not self.alive:
+        if self._process.poll() is not None:
             return  # its number may be another process's by now
         # All of it is in a PID namespace, which ends with its first process: bubblewrap's child.
         with suppress(FileNotFoundError):
@@ -171,8 +179,9 @@ class Zygote:
 
 
 _running: dict[Recipe, Zygote] = {}
+_former: list[Zygote] = []
 _running_lock = threading.Lock()
-_owner = os.getpid()
+_sockets: "weakref.WeakSet[socket.socket]" = weakref.WeakSet()
 
 
 def zygote(recipe: Recipe) -> Zygote:
@@ -181,13 +190,11 @@ def zygote(recipe: Recipe) -> Zygote:
     Raises:
         InfraError: If it can't be started.
     """
-    global _owner
     with _running_lock:
-        if _owner != os.getpid():  # a fork of us must not share our sockets
-            _running.clear()
-            _owner = os.getpid()
         found = _running.get(recipe)
         if found is None or not found.alive:
+            if found is not None:
+                _former.append(found)  # it may have boxes still
             found = _running[recipe] = Zygote(recipe)
         return found
 
@@ -196,8 +203,29 @@ def zygote(recipe: Recipe) -> Zygote:
 def close_all() -> None:
     """End every zygote that this process started."""
     with _running_lock:
-        while _owner == os.getpid() and _running:
-            _running.popitem()[1].close()
+        while _running:
+            _former.append(_running.popitem()[1])
+        while _former:
+            _former.pop().close()
+
+
+def _forget() -> None:
+    """Let a fork of us start afresh: zygotes and boxes are ours, and end with us, not with it."""
+    global _running_lock
+    _running_lock = threading.Lock()
+    _running.clear()
+    _former.clear()
+    for each in list(_sockets):
+        each.close()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _socketpair(kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:
+    pair = socket.socketpair(socket.AF_UNIX, kind)
+    _sockets.update(pair)
+    return pair
 
 
 # Without --die-with-parent, whose parent is the thread that starts it, and threads end. A zygote

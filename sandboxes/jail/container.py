@@ -13,12 +13,13 @@ import gc
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from agentgym.sandboxes.jail import kernel, program, wire
 from agentgym.sandboxes.jail.keeper import Keeper
+from agentgym.sandboxes.jail.launcher import Launcher
 
 # To change user and group, to drop what a program could inherit, and to end programs.
 CAPABILITIES = ("SETUID", "SETGID", "SETPCAP", "KILL")
@@ -76,12 +77,15 @@ class ContainerKeeper(Keeper):
         with suppress(FileExistsError):
             os.symlink(f"{_DISK}/shm", "/dev/shm")
 
-    def _become(self, fds: dict[str, int], limits: dict[str, int]) -> int:
+    def _launch(self) -> Launcher:
+        return Launcher(lambda: None, self._become)
+
+    def _become(self, fds: Sequence[int]) -> None:
         # Where memory is short a program is to end, not the keeper. One that lowers this again may
         # take the container with it, which the host then tells from a fault.
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
-        return program.become(fds, limits, self._seccomp, self._env, USER)
+        program.main(fds, self._seccomp, USER)
 
     @contextmanager
     def _as_program(self) -> Iterator[None]:
@@ -138,4 +142,4 @@ def _in_what_room_there_is(
         said = f"the sandbox has no room for another process: {fault.strerror}\n".encode()
         told = {"limit": _CROWDED[fault.errno]}
         reply = {"exit": 125, "cpu": 0.0, "seconds": 0.0, "late": False, "dropped": [0, 0]}
-        return {**reply, "told": told, "stdout_bytes": 0}, said
+        return {**reply, "told": told, "sizes": [0, len(said)]}, said

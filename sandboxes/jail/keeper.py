@@ -1,20 +1,22 @@
-"""The keeper of a box: process 1 of its namespaces, which sets it up and runs programs in it.
+"""The keeper of a box: it sets the box up, and runs programs in it.
 
 It has the box's capabilities and none outside of it. Programs run as the same user without any
-capability, so they can neither trace nor kill it, and what they leave running is killed when they
-end. It believes nothing that a program says.
+capability in a PID namespace that the keeper is not in, so they can't even name it. It believes
+nothing that a program says.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import stat
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from agentgym.sandboxes.jail import kernel, program, wire
-from agentgym.sandboxes.jail.process import Process, kill_all, reap
+from agentgym.sandboxes.jail.launcher import Launcher, LauncherGoneError, Settled
+from agentgym.sandboxes.jail.process import Process
 
 UID = GID = 1000
 _BOX = "/box"
@@ -29,6 +31,7 @@ class Keeper:
     """
 
     home = f"{_BOX}/work"
+    own_processes = 2  # this one and the launcher, which the kernel counts with the programs
 
     def __init__(self, connection: wire.Connection, seccomp: bytes) -> None:
         self._connection = connection
@@ -53,6 +56,7 @@ class Keeper:
         self._ids = outer_uid, outer_gid
         # Process 1 gets what signals it handles, from programs too, and Python handles this one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._launcher = self._launch()
         while True:
             message = wire.receive(self._connection)
             if message is None:
@@ -60,17 +64,17 @@ class Keeper:
             header, body = message
             try:
                 reply, data = operations[header["op"]](header, body)
-            except OSError as fault:
-                reply, data = {"error": str(fault), "errno": fault.errno}, b""
+            except LauncherGoneError:
+                return
+            except Exception as fault:
+                number = fault.errno if isinstance(fault, OSError) else None
+                reply, data = {"error": _said(fault), "errno": number}, b""
             wire.send(self._connection, reply, data)
 
     # What a keeper elsewhere does in its own way.
 
     def _set_up(self, header: dict[str, Any]) -> None:
         """Make the working directory, and all else that a program finds."""
-        # Files in /proc belong to root where a process hides, and the maps are written through it.
-        kernel.map_ids(*self._ids, UID, GID)
-        kernel.hide()
         options = f"size={header['disk_bytes']},nr_inodes={header['inodes']},mode=755"
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("box", _BOX, "tmpfs", flags, options)
@@ -78,14 +82,17 @@ class Keeper:
             os.mkdir(f"{_BOX}/{name}", 0o700)
             if target is not None:
                 kernel.mount(f"{_BOX}/{name}", target, None, kernel.MS_BIND)
-        kernel.mount("proc", "/proc", "proc", flags | kernel.MS_NOEXEC)
-        kernel.mount("/proc/sys", "/proc/sys", None, kernel.MS_BIND)
-        read_only = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | kernel.MS_NOEXEC
-        kernel.mount(None, "/proc/sys", None, read_only | flags)
+        # Terminals of its own: those of another instance are open to everybody of the same user.
+        options = "newinstance,ptmxmode=0666,mode=600,max=64"
+        kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
 
-    def _become(self, fds: dict[str, int], limits: dict[str, int]) -> int:
-        """Turn this fork into a program's process, and return its status pipe."""
-        return program.become(fds, limits, self._seccomp, self._env)
+    def _launch(self) -> Launcher:
+        """Start the launcher."""
+        # Files in /proc belong to root where a process hides, and the maps are written through it.
+        kernel.map_ids(*self._ids, UID, GID)
+        kernel.hide()
+        kernel.unshare(kernel.NEWPID)
+        return Launcher(_mount_proc, lambda fds: program.main(fds, self._seccomp))
 
     def _as_program(self) -> AbstractContextManager[None]:
         """Open files with no more rights than a program has."""
@@ -95,33 +102,46 @@ class Keeper:
 
     def _open(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         self._set_up(header)
-        self._env = {"HOME": self.home, "TMPDIR": "/tmp", "MPLBACKEND": "Agg", **header["env"]}
+        # Without packages in the home folder, which an earlier program may have put there.
+        python = {"MPLBACKEND": "Agg", "PYTHONNOUSERSITE": "1"}
+        self._env = {"HOME": self.home, "TMPDIR": "/tmp", **python, **header["env"]}
         start = 0
         for path, size in header["files"]:
             self._write(path, body[start : start + size])
             start += size
+        self._launcher.wait()
         return {}, b""
 
     def _exec(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """Run a command, or source as a script, in a process of its own."""
-        code = body[: header["code_bytes"]].decode("utf-8", "replace")
-        stdin = body[header["code_bytes"] :]
-        process = self._start(header, code)
+        code, stdin = body[: header["code_bytes"]], body[header["code_bytes"] :]
+        process = self._start(reads=True)
         try:
-            return self._followed(process, header, stdin)
+            orders = self._orders(header, code, argv=header.get("argv"))
+            return self._followed(process, header, orders, stdin)
         finally:
             process.close()
 
     def _cell(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """Run source in the session's namespace."""
+        lost = self._session is not None and not self._session.alive
+        if lost:
+            self._end_session()
+        orders = b""
         if self._session is None:
-            self._session = self._start(header, None)
+            orders = self._orders(header, session=True)
+            self._session = self._start(reads=False)
         process = self._session
-        reply, data = self._followed(process, header, program.LENGTH.pack(len(body)) + body)
+        # Nobody can have answered it beforehand.
+        header["cell"] = secrets.token_hex(8)
+        orders += wire.pack({"cell": header["cell"], "value_bytes": header["output_bytes"]}, body)
+        process.forget()
+        process.signal(signal.SIGCONT)
+        reply, data = self._followed(process, header, orders, b"")
         if reply["exit"] is not None:
             process.close()
             self._session = None
-            reply["ended"] = True
+        reply["ended"] = lost or self._session is None
         return reply, data
 
     def _put(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -135,7 +155,8 @@ class Keeper:
             file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
             about = os.fstat(file)
-            if not stat.S_ISREG(about.st_mode):
+            # What is in /proc would be shown to us with more rights than a program has.
+            if not stat.S_ISREG(about.st_mode) or about.st_dev == os.stat("/proc").st_dev:
                 return {"error": f"{path} is no ordinary file", "errno": 0}, b""
             if about.st_size > header["most"]:
                 error = f"{path} has {about.st_size} bytes, more than {header['most']}"
@@ -151,58 +172,103 @@ class Keeper:
             os.close(file)
 
     def _write(self, path: str, data: bytes) -> None:
-        path = os.path.join(self.home, path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        folder, name = os.path.split(os.path.join(self.home, path))
+        # Beside it first, so that what is there is still there if this doesn't fit.
+        part = os.path.join(folder, f".{secrets.token_hex(8)}.part")
         with self._as_program():
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            file = os.open(path, flags, 0o644)
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(file, view) :]
-        finally:
-            os.close(file)
+            os.makedirs(folder, exist_ok=True)
+            file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(file, view) :]
+                os.rename(part, os.path.join(folder, name))
+            except OSError:
+                os.unlink(part)
+                raise
+            finally:
+                os.close(file)
 
     # Processes.
 
-    def _start(self, header: dict[str, Any], code: str | None) -> Process:
-        """Fork a program: a command or a script, or a session where there is no code."""
+    def _orders(
+        self,
+        header: dict[str, Any],
+        code: bytes = b"",
+        *,
+        argv: list[str] | None = None,
+        session: bool = False,
+    ) -> bytes:
+        """Return what tells a program what it is."""
+        limits = dict(header["limits"])
+        if limits["processes"]:
+            limits["processes"] += self.own_processes
+        order = {"argv": argv, "session": session, "limits": limits, "env": self._env}
+        order["home"] = self.home
+        return wire.pack(order, code)
+
+    def _start(self, *, reads: bool) -> Process:
+        """Start a program; what it is, it is told then.
+
+        Args:
+            reads: Whether it has something to read.
+        """
         ours: dict[str, int] = {}
         theirs: dict[str, int] = {}
-        for name in ("stdin", "stdout", "stderr", "status"):
-            read, write = os.pipe()
-            theirs[name], ours[name] = (read, write) if name == "stdin" else (write, read)
         try:
-            pid = os.fork()
-        except OSError:
-            for fd in (*ours.values(), *theirs.values()):
-                os.close(fd)
+            for name in ("stdin", "stdout", "stderr", "status", "orders"):
+                if name == "stdin" and not reads:
+                    ours[name], theirs[name] = -1, os.open("/dev/null", os.O_RDONLY)
+                    continue
+                read, write = os.pipe()
+                fed = name in ("stdin", "orders")
+                theirs[name], ours[name] = (read, write) if fed else (write, read)
+                os.set_blocking(ours[name], False)
+            pid, exited = self._launcher.start(list(theirs.values()))
+        except BaseException:
+            for fd in ours.values():
+                if fd >= 0:
+                    os.close(fd)
             raise
-        if pid == 0:
-            try:
-                status = self._become(theirs, header["limits"])
-                if header.get("argv"):
-                    program.execute(header["argv"])
-                elif code is not None:
-                    program.run(code, status)
-                else:
-                    program.serve(os.fdopen(0, "rb", closefd=False), status)
-            except BaseException as fault:
-                os.write(2, f"the sandbox could not start: {fault}\n".encode())
-            finally:
-                os._exit(125)
-        for fd in theirs.values():
-            os.close(fd)
-        for fd in ours.values():
-            os.set_blocking(fd, False)
-        return Process(pid, os.pidfd_open(pid), **ours)
+        finally:
+            for fd in theirs.values():
+                os.close(fd)
+        return Process(pid, exited, **ours)
+
+    def _settle(self, exited: int) -> Settled:
+        kept = 0 if self._session is None or self._session.pid == exited else self._session.pid
+        return self._launcher.settle(exited, kept)
+
+    def _end_session(self) -> None:
+        """Take leave of a session that has exited while nobody asked it anything."""
+        assert self._session is not None
+        self._settle(self._session.pid)
+        self._session.close()
+        self._session = None
 
     def _followed(
-        self, process: Process, header: dict[str, Any], stdin: bytes
+        self, process: Process, header: dict[str, Any], orders: bytes, stdin: bytes
     ) -> tuple[dict[str, Any], bytes]:
+        host = self._connection.fileno()
         try:
-            host = self._connection.fileno()
-            return process.follow(header, stdin, host, lambda: kill_all(self._session))
-        finally:
-            kill_all(self._session)
-            reap(self._session)
+            return process.follow(header, orders, stdin, host, self._settle)
+        except Exception:
+            # Nothing may go on that nobody follows.
+            self._launcher.settle(0, 0)
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+            raise
+
+
+def _mount_proc() -> None:
+    """Show the processes of the namespace that this one is in, and no more."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("proc", "/proc", "proc", flags)
+    kernel.mount("/proc/sys", "/proc/sys", None, kernel.MS_BIND)
+    read_only = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY
+    kernel.mount(None, "/proc/sys", None, read_only | flags)
+
+
+def _said(fault: Exception) -> str:
+    return str(fault).encode("utf-8", "replace").decode()

@@ -28,9 +28,11 @@ MS_BIND = 4096
 
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_SECCOMP = 22
 _PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _SECCOMP_MODE_FILTER = 2
@@ -47,16 +49,18 @@ class _SockFprog(ctypes.Structure):
 
 
 def clone(namespaces: int) -> int:
-    """Fork into new namespaces, and return what `fork` returns.
-
-    `fork` and then `unshare` would need another fork to get into the new PID namespace.
-    """
+    """Fork into new namespaces, and return what `fork` returns."""
     flags = ctypes.c_ulong(namespaces | signal.SIGCHLD)
     zero = ctypes.c_ulong(0)
     pid = _libc.syscall(ctypes.c_long(_CLONE[_machine]), flags, zero, zero, zero, zero)
     if pid == 0:
         ctypes.pythonapi.PyOS_AfterFork_Child()
     return _checked(pid, "clone")
+
+
+def unshare(namespaces: int) -> None:
+    """Move into new namespaces; where it is a PID namespace, this process's children do."""
+    _checked(_libc.unshare(ctypes.c_int(namespaces)), "unshare")
 
 
 def mount(
@@ -85,6 +89,16 @@ def map_ids(outer_uid: int, outer_gid: int, uid: int, gid: int) -> None:
 def hide() -> None:
     """Let no other process of this user read or trace this one."""
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what this process's descendants leave behind."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def give_up_privileges(seccomp: bytes, user: int | None = None) -> None:

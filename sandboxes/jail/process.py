@@ -9,16 +9,22 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from agentgym.sandboxes.jail import report
+from agentgym.sandboxes.jail import report, wire
+from agentgym.sandboxes.jail.launcher import Settled
+from agentgym.sandboxes.jail.report import Report
 
 _DRAIN_SECONDS = 1.0
 _INTERRUPT_SECONDS = 0.5
-_ROUND_SECONDS = 0.0005
+_POLL_SECONDS = 3600.0
+_SPOILT = b"the session has written to the pipe of its reports, and is ended\n"
+
+Settle = Callable[[int], Settled]
+"""Ends what a program left running, given its number if it has exited, or else 0."""
 
 
 @dataclass
@@ -29,12 +35,12 @@ class _Captured:
     data: bytearray = field(default_factory=bytearray)
     dropped: int = 0
 
-    def take(self, fd: int) -> bool:
-        """Take what a pipe holds; False at its end."""
+    def take(self, fd: int) -> bool | None:
+        """Take what a pipe holds; False at its end, None if it held nothing."""
         try:
             part = os.read(fd, 1 << 16)
         except BlockingIOError:
-            return True
+            return None
         room = self.limit - len(self.data)
         self.data += part[: max(room, 0)]
         self.dropped += max(len(part) - max(room, 0), 0)
@@ -46,9 +52,10 @@ class Process:
     """A program, and our ends of its pipes.
 
     Attributes:
-        pid: Its number.
-        exited: A descriptor that can be read once it has exited.
-        stdin: Our end of what it reads; -1 once that is closed.
+        pid: Its number, as its launcher sees it.
+        exited: A descriptor that can be read once it has exited, and signals it.
+        orders: Our end of where it is told what to do; -1 once that is closed.
+        stdin: Of what it reads; -1 once that is closed.
         stdout: Our end of what it prints.
         stderr: Of its error stream.
         status: Of what it reports of itself.
@@ -56,6 +63,7 @@ class Process:
 
     pid: int
     exited: int
+    orders: int
     stdin: int
     stdout: int
     stderr: int
@@ -63,147 +71,128 @@ class Process:
 
     def close(self) -> None:
         """Close our ends."""
-        for fd in (self.exited, self.stdin, self.stdout, self.stderr, self.status):
+        for fd in (self.exited, self.orders, self.stdin, self.stdout, self.stderr, self.status):
             if fd >= 0:
                 os.close(fd)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not exited yet."""
+        return not select.select([self.exited], [], [], 0)[0]
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.exited, number)
+
+    def forget(self) -> None:
+        """Drop what lies in its pipes."""
+        for fd in (self.stdout, self.stderr, self.status):
+            while _Captured(0).take(fd):
+                pass
+
     def follow(
-        self, header: dict[str, Any], stdin: bytes, host: int, end_others: Callable[[], None]
+        self, header: dict[str, Any], orders: bytes, stdin: bytes, host: int, settle: Settle
     ) -> tuple[dict[str, Any], bytes]:
         """Feed it, collect what it writes, and end it when its time is over.
 
-        A session's cell is over once its status came; anything else when it has exited.
+        A session's cell is over once its report came; anything else when it has exited.
 
         Args:
-            header: The request.
-            stdin: What it reads; a session reads more another time.
+            header: The request; that of a cell has its name ("cell").
+            orders: What it is told to do; a session gets more another time.
+            stdin: What it reads.
             host: The connection to whoever waits; if it breaks, this process exits.
-            end_others: Ends what the program left running.
+            settle: Ends what it leaves running.
         """
-        one_cell = header["op"] == "cell"
-        outputs = {
-            self.stdout: _Captured(header["output_bytes"]),
-            self.stderr: _Captured(header["output_bytes"]),
-            self.status: _Captured(report.MOST_BYTES),
-        }
+        cell: str | None = header.get("cell")
+        most: int = header["output_bytes"]
+        told_bytes = wire.LENGTHS.size + report.HEADER_BYTES + most + report.FIGURES_BYTES
+        status = _Captured(told_bytes)
+        outputs = {self.stdout: _Captured(most), self.stderr: _Captured(most), self.status: status}
         poll = select.poll()
         for fd in (*outputs, self.exited, host):
             poll.register(fd, select.POLLIN)
-        left = memoryview(stdin)
-        if not left and not one_cell:
-            os.close(self.stdin)
-            self.stdin = -1
-        else:
-            poll.register(self.stdin, select.POLLOUT)
+        feeds: dict[int, memoryview] = {}
+        for fd, data in ((self.orders, orders), (self.stdin, stdin)):
+            if fd >= 0:
+                feeds[fd] = memoryview(data)
+                poll.register(fd, select.POLLOUT)
         began = time.monotonic()
         deadline = began + header["wall"]
         open_fds = set(outputs)
-        ending: tuple[int, Any] | None = None
-        late = interrupted = False
+        ending: Settled | None = None
+        late = interrupted = spoilt = False
         while open_fds or ending is None:
-            wait = max(deadline - time.monotonic(), 0)
+            wait = min(max(deadline - time.monotonic(), 0), _POLL_SECONDS)
             for fd, events in poll.poll(wait * 1000 + 1):
                 if fd in outputs:
-                    if not outputs[fd].take(fd):
+                    if outputs[fd].take(fd) is False:
                         open_fds.discard(fd)
                         poll.unregister(fd)
                 elif fd == self.exited:
                     poll.unregister(fd)
-                    _, code, usage = os.wait4(self.pid, 0)
-                    ending = code, usage
                     # What it left running holds the pipes open, and is to end with it.
-                    end_others()
+                    ending = settle(self.pid)
                     deadline = time.monotonic() + _DRAIN_SECONDS
-                elif fd == self.stdin:
-                    left = self._feed(left, poll, keep=one_cell)
+                elif fd in feeds:
+                    feeds[fd] = self._feed(fd, feeds[fd], poll, cell is not None)
                 elif fd == host and events & (select.POLLHUP | select.POLLERR):
-                    os._exit(0)  # nobody waits any more, and everything here ends with process 1
+                    os._exit(0)  # nobody waits any more, and everything here ends with us
                 elif fd == host:
                     poll.unregister(fd)  # the next request; its turn comes
-            if one_cell and ending is None and report.complete(outputs[self.status].data):
-                for fd in (self.stdout, self.stderr):
-                    while fd in open_fds and outputs[fd].take(fd):
-                        if not select.select([fd], [], [], 0)[0]:
-                            break
-                break
+            reports = cell is not None and ending is None and not spoilt
+            if reports and report.length(status.data, most) is not None and settle(0).kept:
+                # Nothing runs now, so that what the pipes hold is all that there is.
+                for fd in open_fds:
+                    while outputs[fd].take(fd):
+                        pass
+                if Report.of(status.data, most, cell) is not None and not status.dropped:
+                    break
+                spoilt = True
+                self.signal(signal.SIGKILL)
             if time.monotonic() >= deadline:
                 if ending is not None:
                     break
                 late = True
-                if one_cell and not interrupted:
+                if cell is not None and not interrupted:
                     # An interrupt keeps the namespace, if the code lets itself be interrupted.
                     interrupted = True
-                    os.kill(self.pid, signal.SIGINT)
+                    self.signal(signal.SIGINT)
                     deadline = time.monotonic() + _INTERRUPT_SECONDS
                 else:
-                    os.kill(self.pid, signal.SIGKILL)
+                    self.signal(signal.SIGKILL)
                     deadline = time.monotonic() + _DRAIN_SECONDS
+        stdout, stderr = outputs[self.stdout], outputs[self.stderr]
+        if spoilt:
+            stderr.data += _SPOILT
+        # A program may say nothing of itself, or nonsense.
+        told = (None if spoilt else Report.of(status.data, most, cell)) or Report()
+        no_code = ending is None or ending.status is None
         reply: dict[str, Any] = {
-            "exit": None if ending is None else os.waitstatus_to_exitcode(ending[0]),
-            "cpu": 0.0 if ending is None else ending[1].ru_utime + ending[1].ru_stime,
+            "exit": None if no_code else os.waitstatus_to_exitcode(ending.status),
+            "cpu": 0.0 if ending is None else ending.cpu,
             "seconds": time.monotonic() - began,
             "late": late,
-            "dropped": [outputs[self.stdout].dropped, outputs[self.stderr].dropped],
-            "told": report.read(outputs[self.status].data),
-            "stdout_bytes": len(outputs[self.stdout].data),
+            "dropped": [stdout.dropped, stderr.dropped],
+            "sizes": [len(stdout.data), len(stderr.data)],
+            "told": told.header,
         }
-        return reply, bytes(outputs[self.stdout].data + outputs[self.stderr].data)
+        return reply, bytes(stdout.data + stderr.data) + told.body
 
-    def _feed(self, left: memoryview, poll: select.poll, *, keep: bool) -> memoryview:
+    def _feed(self, fd: int, left: memoryview, poll: select.poll, is_cell: bool) -> memoryview:
         try:
-            left = left[os.write(self.stdin, left) :]
+            left = left[os.write(fd, left) :] if left else left
         except BlockingIOError:
             return left
         except BrokenPipeError:
             left = left[:0]
         if not left:
-            poll.unregister(self.stdin)
-            if not keep:
-                os.close(self.stdin)
+            poll.unregister(fd)
+            if fd == self.stdin:
+                os.close(fd)
                 self.stdin = -1
+            elif not is_cell:
+                os.close(fd)
+                self.orders = -1
         return left
-
-
-def kill_all(kept: Process | None) -> None:
-    """Kill every process of the box but process 1, which calls this, and the one that is kept."""
-    if kept is None:
-        with suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
-        return
-    # What forks while it is looked for is found in the next round.
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while others := [pid for pid in _running() if pid not in (1, kept.pid)]:
-        for pid in others:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        if time.monotonic() >= deadline:
-            return
-        time.sleep(_ROUND_SECONDS)
-
-
-def reap(kept: Process | None) -> None:
-    """Take leave of processes that have ended, but of the one that is kept.
-
-    Without one, all of them have been killed, and are waited for: they count as processes of the
-    box until they are gone.
-    """
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while True:
-        try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if found is not None and (kept is None or found.si_pid != kept.pid):
-            os.waitpid(found.si_pid, 0)
-        elif kept is not None or time.monotonic() >= deadline:
-            return
-        else:
-            time.sleep(_ROUND_SECONDS)
-
-
-def _running() -> Iterator[int]:
-    """Give the numbers of the box's processes, without those that have ended."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            if file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
-                yield int(name)

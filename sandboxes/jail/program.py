@@ -1,59 +1,94 @@
 """The process that runs a model's code: it gives its privileges up, and then does as it is told.
 
-What it reports on the status pipe (a value, figures, which limit an error comes from) is the
-code's own word, for the model to read; nothing on the host's side decides by it what is safe.
+What it reports of itself (a value, figures, which limit an error comes from) is the code's own
+word, for the model to read; nothing on the host's side decides by it what is safe.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
 import errno
+import gc
 import io
 import linecache
 import os
 import resource
 import signal
-import struct
 import sys
 import threading
 import traceback
-from typing import Any, BinaryIO
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NoReturn
 
-from agentgym.sandboxes.jail import kernel, report
+from agentgym.sandboxes.jail import kernel, report, wire
 
-LENGTH = struct.Struct("<I")
 _FILE = "main.py"
+_FDS = 5  # stdin, stdout, stderr, and these two
+_STATUS, _ORDERS = 3, 4
 
 
-def become(
-    fds: dict[str, int],
-    limits: dict[str, int],
-    seccomp: bytes,
-    env: dict[str, str],
-    user: int | None = None,
-) -> int:
-    """Turn a fork of a keeper into a process that may run anything, and return its status pipe.
+def main(fds: Sequence[int], seccomp: bytes, user: int | None = None) -> None:
+    """Turn a fork of a launcher into a program, and run it; doesn't return.
 
     Args:
-        fds: What becomes its stdin, stdout and stderr, and its status pipe ("status").
+        fds: What becomes its stdin, stdout and stderr, the pipe of its reports and that of its
+            orders: what it is, its limits, its environment.
+        seccomp: The filter of system calls.
+        user: The number of the user and of the group that it becomes; None to stay what it is.
+    """
+    try:
+        os.setsid()
+        for number, fd in enumerate(fds):
+            os.dup2(fd, number)
+        os.closerange(_FDS, 1 << 16)
+        orders = wire.Pipe(_ORDERS)
+        order = wire.receive(orders)
+        if order is None:
+            return
+        header, body = order
+        _become(header["limits"], seccomp, header["env"], user)
+        os.chdir(header["home"])
+        if header["argv"]:
+            _execute(header["argv"])
+        elif header["session"]:
+            _Session(orders).serve()
+        else:
+            os.close(_ORDERS)
+            _run_script(body.decode("utf-8", "replace"))
+    except BaseException as fault:
+        os.write(2, f"the sandbox could not start: {fault}\n".encode("utf-8", "replace"))
+    finally:
+        os._exit(125)
+
+
+def _become(limits: dict[str, int], seccomp: bytes, env: dict[str, str], user: int | None) -> None:
+    """Give up what a program may not have.
+
+    Args:
         limits: Of its CPU seconds, memory, processes and file size; 0 for none.
         seccomp: The filter of system calls.
         env: Its environment.
         user: The number of the user and of the group that it becomes; None to stay what it is.
     """
-    os.setsid()
-    for number, name in enumerate(("stdin", "stdout", "stderr", "status")):
-        os.dup2(fds[name], number)
-    os.closerange(4, 1 << 16)
     for which, value in (
         (resource.RLIMIT_AS, limits["memory"]),
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_FSIZE, limits["file"]),
         (resource.RLIMIT_NOFILE, 256),
-        (resource.RLIMIT_CORE, 0),
     ):
-        if value or which == resource.RLIMIT_CORE:
+        if value:
             resource.setrlimit(which, (value, value))
+    # With 0 a core still goes to a handler that the host may have; with 1 it goes nowhere.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    for which in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE):
+        resource.setrlimit(which, (0, 0))
+    for which, most in ((resource.RLIMIT_MEMLOCK, 1 << 16), (resource.RLIMIT_STACK, 8 << 20)):
+        _, hard = resource.getrlimit(which)
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        # Deep recursion may want a larger stack, which is memory like any other.
+        resource.setrlimit(which, (value, value if which == resource.RLIMIT_MEMLOCK else hard))
     if limits["cpu"]:
         # The signal says that it was the limit; a program that ignores it dies a second later.
         resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
@@ -64,12 +99,11 @@ def become(
     os.environ.clear()
     os.environ.update(env)
     kernel.give_up_privileges(seccomp, user)
-    os.chdir(env["HOME"])
-    os.set_inheritable(3, False)
-    return 3
+    for fd in (_STATUS, _ORDERS):
+        os.set_inheritable(fd, False)
 
 
-def execute(argv: list[str]) -> None:
+def _execute(argv: list[str]) -> None:
     """Become a command; doesn't return."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and commands inherit
         signal.signal(number, signal.SIG_DFL)
@@ -78,52 +112,93 @@ def execute(argv: list[str]) -> None:
     except OSError as fault:
         os.write(2, f"{argv[0]}: {fault.strerror}\n".encode())
         os._exit(127 if fault.errno == errno.ENOENT else 126)
+    except ValueError as fault:
+        os.write(2, f"{argv[0]}: {fault}\n".encode("utf-8", "replace"))
+        os._exit(126)
 
 
-def run(source: str, status: int) -> None:
+def _run_script(source: str) -> None:
     """Run source as a script and exit; doesn't return."""
     _fresh_streams()
+    namespace = _namespace()
     code = 0
     try:
-        _run(source, _namespace(), last=False)
+        _run(source, namespace, last=False)
     except SystemExit as ending:
         code = _exit_code(ending)
     except BaseException as fault:
         _show(fault)
-        report.tell(status, {"limit": _limit(fault)})
+        report.tell(_STATUS, {"limit": _limit(fault)})
         code = 1
-    _leave(code)
+    _leave(code, namespace)
 
 
-def serve(cells: BinaryIO, status: int) -> None:
-    """Run cells in one namespace, one after the other, until there are no more; doesn't return."""
-    _fresh_streams()
-    namespace = _namespace()
-    while True:
-        start = cells.read(LENGTH.size)
-        if len(start) < LENGTH.size:
-            _leave(0)
-        source = cells.read(LENGTH.unpack(start)[0]).decode("utf-8", "replace")
-        told: dict[str, Any] = {"code": 0}
+class _Session:
+    """Runs cells in one namespace, one after the other.
+
+    Args:
+        orders: Where they come from.
+    """
+
+    def __init__(self, orders: wire.Pipe) -> None:
+        self._orders = orders
+        self._namespace = _namespace()
+        self._handler: Any = signal.default_int_handler
+        self._pid = os.getpid()
+
+    def serve(self) -> None:
+        """Run cells until there are no more; doesn't return."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _fresh_streams()
+        while True:
+            order = wire.receive(self._orders)
+            if order is None:
+                _leave(0, self._namespace)
+            header, source = order
+            _bury()
+            cell = header["cell"], header["value_bytes"]
+            self._run(source.decode("utf-8", "replace"), *cell)
+
+    def _run(self, source: str, name: str, value_bytes: int) -> None:
+        """Run a cell and report it."""
+        told: dict[str, Any] = {"cell": name, "code": 0}
         shown: str | None = None
         figures: list[bytes] = []
         try:
-            value = _run(source, namespace, last=True)
-            if value is not None:
-                namespace["_"] = value
-                shown = repr(value)
+            with self:
+                value = _run(source, self._namespace, last=True)
+                if value is not None:
+                    self._namespace["_"] = value
+                    shown = repr(value)
         except SystemExit as ending:
             told["code"] = _exit_code(ending)
         except BaseException as fault:
             _show(fault)
             told |= {"code": 1, "limit": _limit(fault)}
         try:
-            figures = _figures()
-        except Exception as fault:
+            with self:
+                figures = _figures()
+        except BaseException as fault:
             _show(fault)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        report.tell(status, told, shown, figures)
+        _flush()
+        if os.getpid() != self._pid:
+            _leave(told["code"], self._namespace)  # a fork that the cell let go on
+        report.tell(_STATUS, told, shown, figures, value_bytes)
+
+    # A cell's own work may be interrupted; what comes between two of them may not, since an
+    # interrupt there would lose the namespace.
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGINT, self._handler)
+
+    def __exit__(self, *_: object) -> None:
+        while True:
+            try:
+                self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+                return
+            except BaseException:
+                # An interrupt that had come already, and is too late.
+                continue
 
 
 def _run(source: str, namespace: dict[str, Any], *, last: bool) -> Any:
@@ -180,11 +255,41 @@ def _limit(fault: BaseException) -> str | None:
         return "memory"
     if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk"
-    if isinstance(fault, BlockingIOError) and fault.errno == errno.EAGAIN:
+    if isinstance(fault, BlockingIOError) and fault.errno == errno.EAGAIN and _is_full():
         return "processes"
     if isinstance(fault, RuntimeError) and "can't start new thread" in str(fault):
         return "processes"
     return None
+
+
+def _bury() -> None:
+    """Take leave of children that ended with the last cell, and as zombies count as processes."""
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+        # Whoever would ask for one of them by itself hears how it ended.
+        if "subprocess" in sys.modules:
+            kind = sys.modules["subprocess"].Popen
+            for child in [o for o in gc.get_objects() if issubclass(type(o), kind)]:
+                child.poll()
+        if "multiprocessing" in sys.modules:
+            sys.modules["multiprocessing"].active_children()
+        while os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG) is not None:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _is_full() -> bool:
+    """Whether there can't be another process; what does not block has the same error."""
+    try:
+        pid = os.fork()
+    except OSError:
+        return True
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return False
 
 
 def _figures() -> list[bytes]:
@@ -197,6 +302,9 @@ def _figures() -> list[bytes]:
         image = io.BytesIO()
         pyplot.figure(number).savefig(image, format="png")
         figures.append(image.getvalue())
+        if sum(map(len, figures)) > report.FIGURES_BYTES:
+            figures.pop()
+            print(f"figure {number} is too large to be shown", file=sys.stderr)
     pyplot.close("all")
     return figures
 
@@ -208,14 +316,31 @@ def _exit_code(ending: SystemExit) -> int:
     return 1
 
 
-def _leave(code: int) -> None:
-    """Exit as an interpreter would, without ending the zygote's affairs a second time."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+def _leave(code: int, namespace: dict[str, Any]) -> NoReturn:
+    """Exit as an interpreter would."""
+    for step in (threading._shutdown, atexit._run_exitfuncs, partial(_clear, namespace)):
+        try:
+            step()
+        except BaseException as fault:
+            _show(fault)
+    os._exit(code if _flush() else code or 120)
+
+
+def _flush() -> bool:
+    """Write what waits to be written, and return whether that went well."""
+    well = True
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
-            code = code or 120
-    os._exit(code)
+        except BaseException:  # a program may have put anything there
+            well = False
+    return well
+
+
+def _clear(namespace: dict[str, Any]) -> None:
+    """Let go of what a script's names hold, in an interpreter's order: open files are flushed."""
+    for private in (True, False):
+        for name in [name for name in namespace if name.startswith("_") is private]:
+            if name != "__builtins__":
+                namespace[name] = None
+    gc.collect()

@@ -18,14 +18,9 @@ import socket
 from agentgym.sandboxes.jail import kernel
 from agentgym.sandboxes.jail.keeper import Keeper
 
+# And one of processes, which the keeper makes for all but itself.
 NAMESPACES = (
-    kernel.NEWUSER
-    | kernel.NEWNS
-    | kernel.NEWPID
-    | kernel.NEWNET
-    | kernel.NEWIPC
-    | kernel.NEWUTS
-    | kernel.NEWCGROUP
+    kernel.NEWUSER | kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
 )
 
 
@@ -56,7 +51,12 @@ def main(control_fd: int, modules: list[str]) -> None:
             return
         words = request.split()
         if words[0] == b"box":
-            pid = kernel.clone(NAMESPACES)
+            try:
+                pid = kernel.clone(NAMESPACES)
+            except OSError as fault:
+                os.close(fds[0])
+                control.send(str(fault).encode())
+                continue
             if pid == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 control.close()

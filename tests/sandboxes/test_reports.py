@@ -1,6 +1,5 @@
 """What a program says of itself, whoever wrote it."""
 
-import base64
 import json
 import os
 import struct
@@ -11,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgym.sandbox import make_sandbox
-from agentgym.sandboxes.jail import report
+from agentgym.sandboxes.jail import report, wire
+from agentgym.sandboxes.jail.report import Report
+
+VALUE_BYTES = 100
 
 
 def told(*arguments: Any) -> bytearray:
@@ -23,24 +25,41 @@ def told(*arguments: Any) -> bytearray:
         return bytearray(out.read())
 
 
-def framed(header: bytes, rest: bytes = b"") -> bytearray:
-    body = struct.pack("<I", len(header)) + header + rest
-    return bytearray(struct.pack("<I", len(body)) + body)
+def read(data: bytes) -> Report | None:
+    return Report.of(bytearray(data), VALUE_BYTES, None)
+
+
+def framed(header: bytes, rest: bytes = b"") -> bytes:
+    return struct.pack("<II", len(header), len(rest)) + header + rest
 
 
 def test_what_was_told_is_read() -> None:
-    data = told({"code": 3, "limit": None}, "grüße", [b"one", b""])
-    assert report.complete(data)
-    assert not report.complete(data[:-1])
-    figures = [base64.b64encode(figure).decode() for figure in (b"one", b"")]
-    assert report.read(data) == {"code": 3, "limit": None, "value": "grüße", "figures": figures}
-    assert report.read(told({"code": 0})) == {"code": 0, "figures": []}
+    data = told({"code": 3, "limit": "disk"}, "grüße", [b"one", b""], VALUE_BYTES)
+    assert report.length(data, VALUE_BYTES) == len(data)
+    assert report.length(data[:-1], VALUE_BYTES) is None
+    header = {"code": 3, "limit": "disk", "value": 7, "cut": 0, "figures": [3, 0]}
+    assert read(data) == Report(header, "grüße".encode() + b"one")
+    nothing = {"code": 0, "limit": None, "value": None, "cut": 0, "figures": []}
+    assert read(told({"code": 0})) == Report(nothing)
+
+
+def test_a_long_value_is_cut_and_what_was_cut_is_counted() -> None:
+    found = read(told({}, "x" * 120, (), VALUE_BYTES))
+    assert found is not None
+    assert (found.header["cut"], found.body) == (20, b"x" * 100)
+
+
+def test_a_report_is_of_the_cell_that_was_asked_for() -> None:
+    data = told({"cell": "b"})
+    assert Report.of(data, VALUE_BYTES, "b") is not None
+    assert Report.of(data, VALUE_BYTES, "a") is None
+    assert Report.of(data + told({"cell": "b"}), VALUE_BYTES, "b") is None
 
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_report_are_none(data: bytes) -> None:
-    assert set(report.read(bytearray(data))) <= {"figures"}
-    report.read(framed(data))
+    assert read(data) is None
+    read(framed(data))
 
 
 @pytest.mark.parametrize(
@@ -48,22 +67,32 @@ def test_bytes_that_are_no_report_are_none(data: bytes) -> None:
     [b"[" * 60000, b"{}" + b" " * 70000, b"[]", b"1" * 5000, b"\xff", b""],
     ids=["deep", "long", "list", "number", "bytes", "empty"],
 )
-def test_a_header_that_is_none_is_left(header: bytes) -> None:
-    assert report.read(framed(header)) == {}
+def test_a_header_that_is_none_is_no_report(header: bytes) -> None:
+    assert read(framed(header)) is None
 
 
-@pytest.mark.parametrize("sizes", [[-1], [1e999, None, "1"], [10**9], 3, {"a": 1}])
-def test_sizes_that_are_none_give_nothing_that_was_not_there(sizes: Any) -> None:
-    read = report.read(framed(json.dumps({"value": -5, "figures": sizes}).encode(), b"rest"))
-    assert "value" not in read
-    assert b"".join(map(base64.b64decode, read["figures"])) in (b"", b"rest")
+def test_what_is_too_long_is_known_before_it_is_there() -> None:
+    most = VALUE_BYTES + report.FIGURES_BYTES
+    assert report.length(bytearray(struct.pack("<II", 2, most)), VALUE_BYTES) is None
+    assert report.length(bytearray(struct.pack("<II", 2, most + 1)), VALUE_BYTES) == 0
+    assert report.length(bytearray(struct.pack("<II", 70000, 0)), VALUE_BYTES) == 0
+
+
+@pytest.mark.parametrize("sizes", [[-1, 5], [1e999, None, "1"], [10**9], [True, 3], [5, 0, -1]])
+def test_sizes_that_are_none_are_no_report(sizes: Any) -> None:
+    assert read(framed(json.dumps({"figures": sizes}).encode(), b"rest")) is None
+
+
+def test_what_has_the_wrong_type_is_left_out() -> None:
+    header = {"code": -1, "limit": ["disk"], "cut": "x", "figures": 3, "more": [1] * 1000}
+    nothing = {"code": 0, "limit": None, "value": None, "cut": 0, "figures": []}
+    assert read(framed(json.dumps(header).encode())) == Report(nothing)
 
 
 @pytest.mark.integration
 def test_a_forged_report_harms_nobody() -> None:
     # A program can write to its status pipe; what it says there is its own word and no more.
-    header = json.dumps({"code": "x", "limit": [], "value": None, "figures": []}).encode()
-    source = f"import os\nos.write(3, {bytes(framed(header))!r})\nprint('end')"
+    forged = wire.pack({"code": 300, "limit": [], "value": None, "figures": []})
     with make_sandbox() as box:
-        result = box.exec(source)
+        result = box.exec(f"import os\nos.write(3, {forged!r})\nprint('end')")
         assert (result.stdout, result.exit_code, result.limit) == ("end\n", 0, None)

@@ -41,7 +41,9 @@ class Engine:
     def containers(self) -> list[str]:
         """Return the ids of every container of ours."""
         with closing(_client(self.url)) as client:
-            found = client.containers.list(all=True, filters={"label": "agentgym"})
+            found = client.containers.list(
+                all=True, filters={"label": "agentgym"}, ignore_removed=True
+            )
             return [container.id for container in found]
 
 

@@ -221,12 +221,19 @@ PROCESSES = [
         "RLIMIT_NOFILE",
         "RLIMIT_AS",
     ),
+    *_each(
+        "slows process 1 by",
+        "attempt(lambda: eval(VALUE))",
+        "os.setpriority(os.PRIO_PROCESS, 1, 19)",
+        "os.setpriority(os.PRIO_USER, 0, 19)",
+        "os.sched_setaffinity(1, os.sched_getaffinity(0))",
+        "os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
+    ),
     *[
         Escape(
             name,
             f"report = {header}\n"
-            "report = len(report).to_bytes(4, 'little') + report\n"
-            "report = len(report).to_bytes(4, 'little') + report\n"
+            "report = len(report).to_bytes(4, 'little') + bytes(4) + report\n"
             "while report: report = report[os.write(3, report):]\nheld()",
         )
         for name, header in (
@@ -238,7 +245,8 @@ PROCESSES = [
     Escape(
         "sees a process of the host",
         "others = [p for p in os.listdir('/proc') if p.isdigit() "
-        "and int(p) not in (1, os.getpid())]\nprint('GOT' if others else 'HELD', others)",
+        "and int(p) not in (1, os.getpid(), os.getppid())]\n"
+        "print('GOT' if others else 'HELD', others)",
     ),
     Escape("traces process 1", "attempt(lambda: checked(libc.ptrace(16, 1, None, None)))"),
     Escape(
@@ -311,6 +319,20 @@ RESOURCES = [
         "makes a file that seems endless",
         "attempt(lambda: os.truncate(os.open('s', os.O_CREAT | os.O_RDWR), 1 << 40))",
     ),
+    Escape("makes a file of memory", "attempt(os.memfd_create, 'x')"),
+    Escape("makes a file of secret memory", "attempt(syscall, 447, 0)"),
+    *_each(
+        "takes what outlives it by",
+        "attempt(lambda: checked(getattr(libc, VALUE)(0, 1 << 20, 0o1600)))",
+        "shmget",
+        "semget",
+    ),
+    Escape("keeps messages in the kernel", "attempt(lambda: checked(libc.msgget(0, 0o1600)))"),
+    Escape(
+        "keeps messages in a queue with a name",
+        "attempt(lambda: checked(libc.mq_open(b'/q', os.O_CREAT | os.O_RDWR, 0o600, None)))",
+    ),
+    Escape("watches files", "attempt(lambda: checked(libc.inotify_init1(0)))"),
     Escape("keeps every descriptor", "attempt(lambda: [os.dup(0) for _ in range(100000)])"),
     Escape(
         "floods its output",
@@ -319,8 +341,11 @@ RESOURCES = [
     ),
     Escape(
         "dumps its core",
-        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
-        "attempt(resource.setrlimit, resource.RLIMIT_CORE, (1 << 20, 1 << 20))",
+        "for size in (0, 1 << 20):\n"
+        "    try: resource.setrlimit(resource.RLIMIT_CORE, (size, size))\n"
+        "    except (OSError, ValueError): pass\n"
+        "limit = resource.getrlimit(resource.RLIMIT_CORE)\n"
+        "(held if limit == (1, 1) else got)(limit)",
     ),
 ]
 
@@ -358,6 +383,11 @@ NETWORK = [
         "opens a raw socket",
         "attempt(socket.socket, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)",
     ),
+    Escape(
+        "opens a socket of another protocol",
+        "attempt(socket.socket, socket.AF_INET, socket.SOCK_STREAM, 262)",
+    ),
+    Escape("opens a pair of netlink sockets", "attempt(socket.socketpair, 16, socket.SOCK_RAW)"),
     Escape("opens a packet socket", "attempt(socket.socket, 17, socket.SOCK_RAW, 0)"),
     Escape("opens a netlink socket", "attempt(socket.socket, 16, socket.SOCK_RAW, 0)"),
     Escape(

@@ -1,0 +1,223 @@
+"""The launcher of a box: programs are forks of it, and it ends what they leave running.
+
+It is there before the first request and learns nothing but when to fork: what a program is to do
+comes over a pipe that the fork alone reads. So no program finds in its memory what the keeper was
+given before, or what another program said. A session stands still while it has no cell to run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from agentgym.sandboxes.jail import kernel
+
+_CONTROL = 3
+_ANSWER_SECONDS = 10.0
+_SETTLE_SECONDS = 2.0
+_REQUEST = struct.Struct("<ii")
+_SETTLED = struct.Struct("<id?")
+_READY, _START = b"ready", b"start"
+_RUNNING = -1
+
+
+class LauncherGoneError(Exception):
+    """The launcher does not answer; without it there is no box."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of the box's programs.
+
+    Attributes:
+        status: As `wait` gives it, of the one that has exited; None if none was named.
+        cpu: Seconds of CPU time that it took, with the children that it waited for.
+        kept: Whether the one that is kept is there, and stands still.
+    """
+
+    status: int | None
+    cpu: float
+    kept: bool
+
+
+class Launcher:
+    """A box's launcher, as its keeper sees it; made of a fork of the keeper.
+
+    Args:
+        prepare: What the launcher does first, while the keeper goes on.
+        become: Turns a fork into a program that has these descriptors; doesn't return.
+    """
+
+    def __init__(
+        self, prepare: Callable[[], None], become: Callable[[Sequence[int]], None]
+    ) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            try:
+                os.dup2(theirs.fileno(), _CONTROL)
+                os.closerange(_CONTROL + 1, 1 << 16)
+                control = socket.socket(fileno=_CONTROL)
+                kernel.hide()
+                kernel.end_with_parent()
+                kernel.adopt_orphans()
+                try:
+                    prepare()
+                except OSError as fault:
+                    control.send(str(fault).encode())
+                else:
+                    control.send(_READY)
+                    _serve(control, become)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._control.settimeout(_ANSWER_SECONDS)
+
+    def wait(self) -> None:
+        """Wait until it is prepared.
+
+        Raises:
+            OSError: If that failed.
+            LauncherGoneError: If there is no answer.
+        """
+        answer = self._control.recv(4096)
+        if not answer:
+            raise LauncherGoneError
+        if answer != _READY:
+            raise OSError(answer.decode())
+
+    def start(self, fds: Sequence[int]) -> tuple[int, int]:
+        """Start a program.
+
+        Args:
+            fds: Its descriptors.
+
+        Returns:
+            Its number, as the launcher sees it, and a descriptor that can be read once it exited.
+
+        Raises:
+            OSError: If there can't be another process.
+            LauncherGoneError: If there is no answer.
+        """
+        try:
+            socket.send_fds(self._control, [_START], list(fds))
+            answer, exited, _, _ = socket.recv_fds(self._control, 64, 1)
+        except OSError as fault:
+            raise LauncherGoneError from fault
+        if not answer:
+            raise LauncherGoneError
+        number = int(answer)
+        if number < 0:
+            raise OSError(-number, os.strerror(-number))
+        return number, exited[0]
+
+    def settle(self, exited: int, kept: int) -> Settled:
+        """End every program of the box, but one that is stopped until it gets SIGCONT.
+
+        Args:
+            exited: The number of one that has exited; 0 if there is none.
+            kept: The number of the one to keep; 0 if there is none.
+
+        Raises:
+            LauncherGoneError: If there is no answer.
+        """
+        try:
+            self._control.send(_REQUEST.pack(exited, kept))
+            answer = self._control.recv(64)
+        except OSError as fault:
+            raise LauncherGoneError from fault
+        if not answer:
+            raise LauncherGoneError
+        status, cpu, there = _SETTLED.unpack(answer)
+        return Settled(None if status == _RUNNING else status, cpu, there)
+
+
+def _serve(control: socket.socket, become: Callable[[Sequence[int]], None]) -> None:
+    """Serve a keeper until it is gone."""
+    while True:
+        request, fds, _, _ = socket.recv_fds(control, 64, 8)
+        if not request:
+            return
+        if request == _START:
+            try:
+                pid = os.fork()
+            except OSError as fault:
+                control.send(b"%d" % -(fault.errno or 1))
+                continue
+            if pid == 0:
+                become(fds)
+            for fd in fds:
+                os.close(fd)
+            exited = os.pidfd_open(pid)
+            socket.send_fds(control, [b"%d" % pid], [exited])
+            os.close(exited)
+        else:
+            exited, kept = _REQUEST.unpack(request)
+            status, cpu = _RUNNING, 0.0
+            if exited:
+                _, status, usage = os.wait4(exited, 0)
+                cpu = usage.ru_utime + usage.ru_stime
+            there = _stop_all_but(kept) if kept else _end_all()
+            control.send(_SETTLED.pack(status, cpu, there))
+
+
+def _end_all() -> bool:
+    """End every program, and wait for them: they count as processes until they are gone."""
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while _reap(0) and time.monotonic() < deadline:
+        time.sleep(0.0002)
+    return False
+
+
+def _stop_all_but(kept: int) -> bool:
+    """End every program but one, and return whether that one now stands still."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while True:
+        # What stands still can't fork, so that there are no more of them than are found.
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGSTOP)
+        others = [pid for pid in _running() if pid not in (1, os.getpid(), kept)]
+        for pid in others:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _reap(kept)
+        # A process with a thread that waits for a child of vfork stops when that child has ended.
+        events = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
+        found = os.waitid(os.P_PID, kept, events)
+        if found is not None and found.si_code != os.CLD_STOPPED:
+            return False
+        if found is not None and not others:
+            return True
+        if time.monotonic() >= deadline:
+            os.kill(kept, signal.SIGKILL)
+            return False
+        time.sleep(0.0001)
+
+
+def _reap(kept: int) -> bool:
+    """Take leave of children that have ended, and return whether there are more of them."""
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        if found is None or found.si_pid == kept:
+            return True
+        os.waitpid(found.si_pid, 0)
+
+
+def _running() -> Iterator[int]:
+    """Give the numbers of the box's processes, without those that have ended."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+            # One whose first thread has ended looks dead while its others run.
+            if words[0] not in (b"Z", b"X") or int(words[17]) > 1:
+                yield int(name)
