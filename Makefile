@@ -48,10 +48,10 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Folders of links, not links to folders: pyright passes over those, and would check the top files alone.
 typecheck:
-	@mkdir -p build/typing/agentgym && find build/typing/agentgym -type l -delete
-	@for part in agentgym/*; do ln -s ../../../$$part build/typing/agentgym/; done
-	@for part in envs trainers tools sandboxes; do ln -s ../../../$$part build/typing/agentgym/; done
+	@rm -rf build/typing && mkdir -p build/typing && cp -rs "$(CURDIR)/agentgym" build/typing/
+	@for part in envs trainers tools sandboxes; do cp -rs "$(CURDIR)/$$part" build/typing/agentgym/; done
 	$(BIN)/pyright
 
 unit:

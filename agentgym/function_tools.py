@@ -174,7 +174,7 @@ def _model(name: str, function: Callable[..., Any], about: Mapping[str, str]) ->
         if parameter.name not in hints:
             raise UsageError(f"{name}: give {parameter.name} a type; the schema is made of it")
         default = ... if parameter.default is parameter.empty else parameter.default
-        told = Field(default, alias=parameter.name, description=about.get(parameter.name))
+        told = Field(default=default, alias=parameter.name, description=about.get(parameter.name))
         fields[_PREFIX + parameter.name] = (hints[parameter.name], told)
     made: Any = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
     return cast("type[BaseModel]", made)

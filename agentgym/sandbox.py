@@ -50,24 +50,28 @@ class SandboxSpec(Config):
     """What a box may use; the same for every backend."""
 
     image: str | None = Field(
-        None, description="a Docker image, or the folder of a root file system; None: the backend's"
+        default=None,
+        description="a Docker image, or the folder of a root file system; None: the backend's",
     )
-    wall_seconds: float = Field(10.0, gt=0, le=_DAY, description="of one exec")
-    cpu_seconds: float = Field(10.0, gt=0, le=_DAY, description="of one process, rounded up")
-    memory_mb: int = Field(512, ge=16, description="MiB of one process's address space")
-    processes: int = Field(32, ge=1, description="processes and threads at once")
-    disk_mb: int = Field(64, ge=1, description="MiB that the box's files may take")
-    output_bytes: int = Field(65536, ge=0, description="kept of stdout and of stderr, each")
+    wall_seconds: float = Field(default=10.0, gt=0, le=_DAY, description="of one exec")
+    cpu_seconds: float = Field(
+        default=10.0, gt=0, le=_DAY, description="of one process, rounded up"
+    )
+    memory_mb: int = Field(default=512, ge=16, description="MiB of one process's address space")
+    processes: int = Field(default=32, ge=1, description="processes and threads at once")
+    disk_mb: int = Field(default=64, ge=1, description="MiB that the box's files may take")
+    output_bytes: int = Field(default=65536, ge=0, description="kept of stdout and of stderr, each")
     env: dict[str, str] = Field(default_factory=dict)
     files: dict[str, bytes | str] = Field(
         default_factory=dict, description="files in the working directory, by path"
     )
     modules: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Python modules that are imported beforehand, so that no exec waits for them",
     )
     stateful: bool = Field(
-        False, description="Python source runs in one namespace, cell after cell, as in a notebook"
+        default=False,
+        description="Python source runs in one namespace, cell after cell, as in a notebook",
     )
 
     @field_validator("env")

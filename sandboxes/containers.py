@@ -203,13 +203,13 @@ def _delivery(modules: tuple[str, ...]) -> bytes:
 
 
 def _failure(fault: Exception, recipe: Recipe) -> str:
-    import docker
+    from docker.errors import APIError, ImageNotFound
 
-    if isinstance(fault, docker.errors.ImageNotFound):
+    if isinstance(fault, ImageNotFound):
         return (
             f"The Docker Engine has no image {recipe.image}; build it as docs/sandboxes.md says, "
             f"or get it: docker pull {recipe.image}"
         )
-    if isinstance(fault, docker.errors.APIError):
+    if isinstance(fault, APIError):
         return f"The sandbox's container can't be started: {fault.explanation}"
     return f"The Docker Engine does not answer: {fault}"

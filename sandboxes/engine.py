@@ -130,10 +130,10 @@ def _connected(engine: str | None) -> Any:
 
 def faults() -> tuple[type[Exception], ...]:
     """Return what the SDK raises where the engine refuses, breaks off or isn't there."""
-    import docker
-    import requests
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
 
-    return docker.errors.DockerException, requests.exceptions.RequestException, OSError
+    return DockerException, RequestException, OSError
 
 
 def _unreachable(engine: str | None) -> str:

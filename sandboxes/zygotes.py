@@ -24,8 +24,10 @@ from agentgym.sandboxes.seccomp import seccomp_filter, supported
 # The jail's modules, and what makes a package of the folders above them.
 _JAIL = "agentgym/sandboxes/jail"
 _MODULES = ("zygote", "keeper", "launcher", "process", "program", "report", "kernel", "wire")
-_PARTS = {f"{_JAIL}/{name}.py": name for name in _MODULES}
-_PARTS |= {f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")}
+_PARTS = {
+    **{f"{_JAIL}/{name}.py": name for name in _MODULES},
+    **{f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")},
+}
 _START = (
     "import sys; sys.path.insert(0, '/jail'); from agentgym.sandboxes.jail.zygote import main; "
     "main(int(sys.argv[1]), sys.argv[2:])"
@@ -88,6 +90,7 @@ class Zygote:
         self._control, theirs = _socketpair(socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
         parts = [_pipe_with(name) for name in _PARTS.values()]
+        nobody = _NOBODY if _is_root() else None
         try:
             self._process = subprocess.Popen(
                 [bwrap, *_arguments(recipe, parts), str(theirs.fileno()), *recipe.modules],
@@ -99,7 +102,9 @@ class Zygote:
                 start_new_session=True,  # a Ctrl-C is for us, and what is under way goes on
                 # Root's user namespaces map root: a process in one of them would be root to the
                 # host's /proc/sys. So root is given up before there are any.
-                **({"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if _is_root() else {}),
+                user=nobody,
+                group=nobody,
+                extra_groups=None if nobody is None else [],
             )
         finally:
             theirs.close()

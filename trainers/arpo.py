@@ -47,9 +47,13 @@ from agentgym.trajectory import Trajectory
 class TaskFilterConfig(Config):
     """Which tasks are trained on: those that the first policy solves sometimes (section 4.3)."""
 
-    probes: int = Field(0, ge=0, description="episodes per task before training; 0: no filter")
-    above: float = Field(0.0, ge=0, le=1, description="a task is kept if its success is above this")
-    at_most: float = Field(1.0, ge=0, le=1, description="… and at most this")
+    probes: int = Field(
+        default=0, ge=0, description="episodes per task before training; 0: no filter"
+    )
+    above: float = Field(
+        default=0.0, ge=0, le=1, description="a task is kept if its success is above this"
+    )
+    at_most: float = Field(default=1.0, ge=0, le=1, description="… and at most this")
 
 
 class ARPOConfig(PolicyGradientConfig):

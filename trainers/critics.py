@@ -29,10 +29,12 @@ from agentgym.trajectory import TokenSequence, Trajectory
 class CriticConfig(Config):
     """Settings of the value head and its loss."""
 
-    coef: float = Field(0.5, ge=0, description="weight of the value loss")
-    clip: float | None = Field(0.2, gt=0, description="how far a value may move; None: no limit")
+    coef: float = Field(default=0.5, ge=0, description="weight of the value loss")
+    clip: float | None = Field(
+        default=0.2, gt=0, description="how far a value may move; None: no limit"
+    )
     warmup_updates: int = Field(
-        0, ge=0, description="updates that train the value head alone, before the policy"
+        default=0, ge=0, description="updates that train the value head alone, before the policy"
     )
 
 

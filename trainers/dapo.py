@@ -35,10 +35,10 @@ class DAPOConfig(PolicyGradientConfig):
     loss: PolicyLossConfig = ALGORITHMS["dapo"].loss
     advantage: AdvantageConfig = ALGORITHMS["dapo"].advantage or AdvantageConfig()
     dynamic_rounds: int = Field(
-        10, ge=1, description="most rounds of sampling per step; 1: no filter"
+        default=10, ge=1, description="most rounds of sampling per step; 1: no filter"
     )
     overlong_margin: int = Field(
-        0, ge=0, description="tokens over which the penalty sets in; 0: none"
+        default=0, ge=0, description="tokens over which the penalty sets in; 0: none"
     )
 
     @model_validator(mode="after")

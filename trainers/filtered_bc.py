@@ -33,10 +33,16 @@ class FilteredBCConfig(PolicyGradientConfig):
     """Settings of filtered behaviour cloning."""
 
     loss: ImitationLoss = IMITATION
-    top: float = Field(0.1, gt=0, le=1, description="fraction of trajectories that is imitated")
-    threshold: float | None = Field(None, description="and only those that earned at least this")
-    memory: int = Field(10000, ge=1, description="trajectories that compete, the newest first")
-    batch_size: int = Field(64, ge=1, description="most imitated trajectories per step")
+    top: float = Field(
+        default=0.1, gt=0, le=1, description="fraction of trajectories that is imitated"
+    )
+    threshold: float | None = Field(
+        default=None, description="and only those that earned at least this"
+    )
+    memory: int = Field(
+        default=10000, ge=1, description="trajectories that compete, the newest first"
+    )
+    batch_size: int = Field(default=64, ge=1, description="most imitated trajectories per step")
 
     @model_validator(mode="after")
     def _weighs_nothing(self) -> Self:

@@ -32,11 +32,15 @@ from agentgym.trainers.packing import plan_micro_batches
 class UpdateConfig(Config):
     """How a batch becomes optimiser steps."""
 
-    epochs: int = Field(1, ge=1, description="passes over the batch")
-    minibatches: int = Field(1, ge=1, description="optimiser steps per pass")
-    micro_batch_tokens: int = Field(16384, ge=1, description="most tokens per forward pass")
-    chunk_tokens: int = Field(1024, ge=1, description="sampled positions per chunk of logits")
-    log_entropy: bool = Field(True, description="compute entropies even if the loss needs none")
+    epochs: int = Field(default=1, ge=1, description="passes over the batch")
+    minibatches: int = Field(default=1, ge=1, description="optimiser steps per pass")
+    micro_batch_tokens: int = Field(default=16384, ge=1, description="most tokens per forward pass")
+    chunk_tokens: int = Field(
+        default=1024, ge=1, description="sampled positions per chunk of logits"
+    )
+    log_entropy: bool = Field(
+        default=True, description="compute entropies even if the loss needs none"
+    )
 
 
 @dataclass(frozen=True, slots=True)

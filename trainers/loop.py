@@ -30,23 +30,25 @@ class EnvConfig(Config):
 
     id: str
     kwargs: dict[str, Any] = Field(default_factory=dict)
-    tasks: int | None = Field(None, ge=1, description="train on the first so many tasks; None: all")
+    tasks: int | None = Field(
+        default=None, ge=1, description="train on the first so many tasks; None: all"
+    )
 
 
 class CheckpointConfig(Config):
     """When the run's state is written."""
 
     every: int = Field(
-        10, ge=1, description="steps between checkpoints; the last step always has one"
+        default=10, ge=1, description="steps between checkpoints; the last step always has one"
     )
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
 
 
 class TrainConfig(Config):
     """What every run is configured by."""
 
     seed: int = 0
-    steps: int = Field(100, ge=1)
+    steps: int = Field(default=100, ge=1)
     env: EnvConfig
     model: ModelConfig
     template: TemplateConfig = TemplateConfig()

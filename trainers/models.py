@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 class LoraConfig(Config):
     """Low-rank adapters (arXiv 2106.09685) through peft; only they are trained."""
 
-    rank: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0)
     target_modules: list[str] | Literal["all-linear"] = "all-linear"
 
 
@@ -39,8 +39,8 @@ class ModelConfig(Config):
 
     path: str = Field(description="folder, or id on the Hugging Face hub")
     dtype: Literal["float32", "bfloat16"] = "float32"
-    device: str = Field("auto", description="'auto' is the GPU where there is one")
-    attention: str = Field(VARLEN, description="agentgym_varlen, flash_attention_2 or sdpa")
+    device: str = Field(default="auto", description="'auto' is the GPU where there is one")
+    attention: str = Field(default=VARLEN, description="agentgym_varlen, flash_attention_2 or sdpa")
     gradient_checkpointing: bool = False
     lora: LoraConfig | None = None
 
@@ -52,9 +52,10 @@ class TemplateConfig(Config):
         default_factory=dict, description="variables of the chat template, such as enable_thinking"
     )
     observation_role: str = Field(
-        "user", description="of observations after the first; 'assistant' continues the answer"
+        default="user",
+        description="of observations after the first; 'assistant' continues the answer",
     )
-    force_append: bool = Field(False, description="append where the template would rewrite")
+    force_append: bool = Field(default=False, description="append where the template would rewrite")
 
     def template(self, tokenizer: Any) -> ChatTemplate:
         """Return the template of a tokenizer, used this way."""
@@ -156,7 +157,7 @@ def disable_dropout(model: nn.Module) -> None:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0  # pyright: ignore[reportAttributeAccessIssue]
+            vars(module)["attention_dropout"] = 0.0
 
 
 def with_adapters(model: PreTrainedModel, config: LoraConfig, *, seed: int = 0) -> PreTrainedModel:

@@ -7,7 +7,7 @@ weights are their roundings. Gradients are summed over micro-batches in fp32 as 
 fp32 and wider are stepped where they are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,19 +25,19 @@ class OptimizerConfig(Config):
     """How weights are stepped, and a learning rate that warms up and then stays or falls."""
 
     name: Literal["adamw", "muon"] = Field(
-        "adamw", description="muon: hidden matrices by Muon, everything else by AdamW"
+        default="adamw", description="muon: hidden matrices by Muon, everything else by AdamW"
     )
-    lr: float = Field(1e-6, gt=0)
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's")
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-    warmup_steps: int = Field(0, ge=0, description="updates over which lr rises from 0")
+    lr: float = Field(default=1e-6, gt=0)
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW's")
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, description="updates over which lr rises from 0")
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", description="how lr goes to 0 over the run after the warm-up"
+        default="constant", description="how lr goes to 0 over the run after the warm-up"
     )
-    grad_clip: float = Field(1.0, gt=0, description="largest global gradient norm")
+    grad_clip: float = Field(default=1.0, gt=0, description="largest global gradient norm")
     master_weights: bool = Field(
-        True,
+        default=True,
         description="step fp32 copies of half-precision weights; without them steps below 1/512 "
         "of a weight round away",
     )
@@ -97,7 +97,7 @@ class Optimizer:
         )
 
     @contextmanager
-    def accumulation(self) -> Iterator[None]:
+    def accumulation(self) -> Generator[None]:
         """Start from no gradient, and sum those of the backward passes inside.
 
         A half-precision weight's own `grad` is None afterwards: its gradient has moved on, one

@@ -39,10 +39,10 @@ from agentgym.trajectory import Trajectory
 class SamplingConfig(Config):
     """How the policy samples in rollouts; training wants the whole distribution."""
 
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0)
-    max_tokens: int = Field(64, ge=1, description="longest answer, in tokens")
+    temperature: float = Field(default=1.0, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    max_tokens: int = Field(default=64, ge=1, description="longest answer, in tokens")
 
     def sampling(self, stop: tuple[str, ...] = ()) -> Sampling:
         """Return the policy's parameters."""
@@ -58,23 +58,27 @@ class SamplingConfig(Config):
 class PolicyConfig(Config):
     """How the learning model samples."""
 
-    slots: int = Field(64, ge=1, description="episodes whose KV caches are kept")
-    max_length: int = Field(4096, ge=1, description="longest episode, in tokens")
+    slots: int = Field(default=64, ge=1, description="episodes whose KV caches are kept")
+    max_length: int = Field(default=4096, ge=1, description="longest episode, in tokens")
     threads: int | None = Field(
-        None, ge=1, description="torch threads that generation uses; 1 is best for tiny models"
+        default=None,
+        ge=1,
+        description="torch threads that generation uses; 1 is best for tiny models",
     )
 
 
 class PolicyGradientConfig(TrainConfig):
     """What every policy-gradient run is configured by."""
 
-    tasks_per_step: int = Field(16, ge=1, description="groups in a batch")
-    group_size: int = Field(8, ge=1, description="episodes of a group: one task, one seed")
+    tasks_per_step: int = Field(default=16, ge=1, description="groups in a batch")
+    group_size: int = Field(default=8, ge=1, description="episodes of a group: one task, one seed")
     format_penalty: float = Field(
-        0.0, ge=0, description="taken off for an action that did not parse or could not be done"
+        default=0.0,
+        ge=0,
+        description="taken off for an action that did not parse or could not be done",
     )
     format_penalty_per: PenaltyPer = Field(
-        PenaltyPer.EPISODE, description="once if there is any, or for each"
+        default=PenaltyPer.EPISODE, description="once if there is any, or for each"
     )
     sampling: SamplingConfig = SamplingConfig()
     rollout: RolloutConfig = RolloutConfig()

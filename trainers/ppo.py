@@ -28,6 +28,7 @@ from agentgym.trainers.advantages import AdvantageConfig, spread_over_tokens, wh
 from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.critics import ActorCriticLearner, CriticConfig
 from agentgym.trainers.gae import bilevel_gae, token_gae, turn_gae
+from agentgym.trainers.learner import Learner
 from agentgym.trainers.losses import PolicyLossConfig
 from agentgym.trainers.policy_gradient import PolicyGradientConfig, PolicyGradientTrainer
 from agentgym.trainers.settings import ALGORITHMS
@@ -47,16 +48,18 @@ class GAEConfig(Config):
     """How advantages are estimated from values."""
 
     level: CreditLevel = CreditLevel.TOKEN
-    gamma_turn: float = Field(1.0, ge=0, le=1, description="discount over a turn's last token")
-    gamma_tok: float = Field(1.0, ge=0, le=1, description="discount over any other token")
-    lam: float = Field(0.95, ge=0, le=1)
+    gamma_turn: float = Field(
+        default=1.0, ge=0, le=1, description="discount over a turn's last token"
+    )
+    gamma_tok: float = Field(default=1.0, ge=0, le=1, description="discount over any other token")
+    lam: float = Field(default=0.95, ge=0, le=1)
     whiten: bool = True
 
 
 class PPOConfig(PolicyGradientConfig):
     """Settings of PPO; a group is just several episodes of a task here."""
 
-    group_size: int = Field(1, ge=1)
+    group_size: int = Field(default=1, ge=1)
     loss: PolicyLossConfig = ALGORITHMS["ppo"].loss
     gae: GAEConfig = GAEConfig()
     critic: CriticConfig = CriticConfig()
@@ -76,7 +79,7 @@ class PPO(PolicyGradientTrainer):
     config: PPOConfig
     learner: ActorCriticLearner
 
-    def make_learner(self) -> ActorCriticLearner:
+    def make_learner(self) -> Learner:
         """Return a learner with a value head."""
         config = self.config
         return ActorCriticLearner(

@@ -21,7 +21,9 @@ from agentgym.trajectory import Trajectory
 class ReferenceRewardConfig(PolicyGradientConfig):
     """Adds the penalty's coefficient."""
 
-    kl_reward_coef: float = Field(0.0, ge=0, description="divergence penalty inside the reward")
+    kl_reward_coef: float = Field(
+        default=0.0, ge=0, description="divergence penalty inside the reward"
+    )
 
     @model_validator(mode="after")
     def _has_old(self) -> Self:

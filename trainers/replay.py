@@ -25,14 +25,18 @@ class ReplayConfig(Config):
     """
 
     enabled: bool = True
-    capacity: int = Field(8, ge=1, description="successes kept per task")
-    min_score: float = Field(0.1, description="a trajectory that earned more is a success")
-    max_mean: float = Field(0.2, description="a group is all-fail if its mean score is below this")
+    capacity: int = Field(default=8, ge=1, description="successes kept per task")
+    min_score: float = Field(default=0.1, description="a trajectory that earned more is a success")
+    max_mean: float = Field(
+        default=0.2, description="a group is all-fail if its mean score is below this"
+    )
     max_std: float = Field(
-        0.05, gt=0, description="… and its population standard deviation is below this"
+        default=0.05, gt=0, description="… and its population standard deviation is below this"
     )
     max_age: int | None = Field(
-        None, ge=0, description="most policy updates since the success was sampled; None for any"
+        default=None,
+        ge=0,
+        description="most policy updates since the success was sampled; None for any",
     )
 
 

@@ -63,7 +63,7 @@ class ReToolConfig(PPOConfig):
     gae: GAEConfig = GAEConfig(lam=1.0)
     template: TemplateConfig = TemplateConfig(observation_role="assistant")
     effort_bonus: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         description="added to a failed episode's reward for each turn after its first, up to four",
     )

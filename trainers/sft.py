@@ -64,10 +64,12 @@ ImitationLoss = Annotated[PolicyLossConfig, AfterValidator(_imitable)]
 class DemonstrationsConfig(Config):
     """Where demonstrations come from."""
 
-    expert: str | None = Field(None, description="an expert of the environment; None: its first")
-    episodes: int = Field(1024, ge=1, description="how many the expert plays")
+    expert: str | None = Field(
+        default=None, description="an expert of the environment; None: its first"
+    )
+    episodes: int = Field(default=1024, ge=1, description="how many the expert plays")
     noise: float = Field(
-        0.0, ge=0, lt=1, description="how often the expert errs; its errors aren't imitated"
+        default=0.0, ge=0, lt=1, description="how often the expert errs; its errors aren't imitated"
     )
     runs: list[str] = Field(default_factory=list, description="run folders to read instead")
     where: list[str] = Field(
@@ -78,9 +80,9 @@ class DemonstrationsConfig(Config):
 class SFTConfig(TrainConfig):
     """Settings of SFT."""
 
-    batch_size: int = Field(32, ge=1, description="episodes per step")
+    batch_size: int = Field(default=32, ge=1, description="episodes per step")
     observation_coef: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         description="weight of predicting observations too, relative to actions: what teaches a "
         "model that starts from random weights to read",

@@ -55,7 +55,7 @@ def _read(block: str) -> tuple[ToolCall | None, str | None]:
     value, problem = read_object(block)
     if problem is not None:
         return None, problem
-    name, arguments = value.get("name"), cast("Any", value.get("arguments", {}))
+    name, arguments = value.get("name"), value.get("arguments", {})
     if isinstance(
         arguments, str
     ):  # some models write the arguments as a JSON string, as OpenAI's API does

@@ -111,7 +111,7 @@ def _line(action: str, seen: Seen, env: AgentEnv) -> str:
 def _plain(thing: object) -> object:
     # Objects that JSON has no word for enter by what they hold, never by their address.
     if isinstance(thing, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(thing)).hexdigest()
+        digest = hashlib.sha256(thing.tobytes()).hexdigest()
         return [thing.dtype.str, thing.shape, digest]
     if isinstance(thing, np.generic):
         return thing.item()

@@ -25,7 +25,8 @@ def expert_texts(
     Raises:
         UsageError: If the environment has no expert.
     """
-    env = registry.make(env_id, **{"expert": True, **kwargs})
+    options: dict[str, Any] = {"expert": True, **kwargs}
+    env = registry.make(env_id, **options)
     if not env.experts:
         raise UsageError(f"{env_id} has no expert to take texts from; pass texts of your own.")
     try:

@@ -30,7 +30,7 @@ class SandboxServerConfig(Config):
     )
     image: str | None = Field(default=None, description="the one image that boxes have")
     modules: tuple[str, ...] = Field(
-        (), description="Python modules that every box has imported beforehand"
+        default=(), description="Python modules that every box has imported beforehand"
     )
     most: Most = Most()
     concurrency: int = Field(

@@ -36,8 +36,8 @@ class FusionRequest(BaseModel):
 
     code: str
     language: str
-    compile_timeout: float = Field(10.0, gt=0)
-    run_timeout: float = Field(10.0, gt=0)
+    compile_timeout: float = Field(default=10.0, gt=0)
+    run_timeout: float = Field(default=10.0, gt=0)
     memory_limit_MB: int = -1
     stdin: str | None = None
     files: dict[str, str | None] = Field(default_factory=dict)

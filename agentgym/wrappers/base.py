@@ -5,7 +5,7 @@ its instructions, tools and tasks, so this base class passes them on. Arguments 
 that `env.spec.make()` builds the same stack again, in another process too.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 from gymnasium.utils import RecordConstructorArgs
@@ -60,7 +60,7 @@ class AgentWrapper(
     @property
     def unwrapped(self) -> AgentEnv:
         """The environment underneath all wrappers."""
-        return self.env.unwrapped
+        return cast("AgentEnv", self.env.unwrapped)  # whatever is wrapped, `__init__` has looked
 
     @property
     def instructions(self) -> str:

@@ -56,8 +56,8 @@ class ClipObservation(AgentWrapper):
 
     def step(self, action: str) -> StepResult:
         """Take one turn."""
-        observation, *rest = super().step(action)
-        return self._clipped(observation), *rest
+        observation, reward, terminated, truncated, info = super().step(action)
+        return self._clipped(observation), reward, terminated, truncated, info
 
     def _clipped(self, observation: Observation) -> Observation:
         clipped: Observation = {**observation, "text": self.clip(observation["text"])}

@@ -51,12 +51,12 @@ class HistoryWindow(AgentWrapper):
 
     def step(self, action: str) -> StepResult:
         """Take one turn and add it to the history."""
-        observation, *rest = super().step(action)
+        observation, reward, terminated, truncated, info = super().step(action)
         self._pairs.append((self._current, action))
         self._taken += 1
         self._current = observation["text"]
         shown: Observation = {**observation, "text": self._written()}
-        return shown, *rest
+        return shown, reward, terminated, truncated, info
 
     def _written(self) -> str:
         left_out = self._taken - len(self._pairs)

@@ -11,6 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from agentgym.actions import ActionFormat, ParsedAction
@@ -128,7 +129,9 @@ class CodeEnv(AgentEnv):
         self._make_box = sandbox_maker(
             sandbox, **{**options, "stateful": stateful, **(sandbox_options or {})}
         )
-        self._shown = {"show_last": show_last, "traceback": traceback, "most_chars": output_chars}
+        self._interpreter = partial(
+            Interpreter, show_last=show_last, traceback=traceback, most_chars=output_chars
+        )
         self._wrap = "<interpreter>{}</interpreter>" if tagged else "{}"
         self._box: Sandbox | None = None
         self._usage = Usage()
@@ -204,7 +207,7 @@ class CodeEnv(AgentEnv):
         try:
             if self._box is None:
                 self._box = self._make_box()
-            return Interpreter(self._box, **self._shown).run(code)
+            return self._interpreter(self._box).run(code)
         except InfraError:
             self._release()
             raise

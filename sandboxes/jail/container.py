@@ -13,7 +13,7 @@ import gc
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -88,7 +88,7 @@ class ContainerKeeper(Keeper):
         program.main(fds, self._seccomp, USER)
 
     @contextmanager
-    def _as_program(self) -> Iterator[None]:
+    def _as_program(self) -> Generator[None, None, None]:
         os.setegid(USER)
         os.seteuid(USER)
         try:
@@ -104,6 +104,10 @@ class ContainerKeeper(Keeper):
         return _in_what_room_there_is(super()._cell, header, body)
 
 
+def _leave(*_: object) -> None:
+    os._exit(0)
+
+
 def main(options: dict[str, Any]) -> None:
     """Serve the host until it hangs up.
 
@@ -111,7 +115,7 @@ def main(options: dict[str, Any]) -> None:
         options: The filter of system calls in base 64 ("seccomp") and what to import ("modules").
     """
     # Process 1 gets only what it handles: this is what `docker stop` sends.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     streams = Streams()
     missing: list[str] = []
     for module in options["modules"]:

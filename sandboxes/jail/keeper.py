@@ -203,8 +203,8 @@ class Keeper:
         limits = dict(header["limits"])
         if limits["processes"]:
             limits["processes"] += self.own_processes
-        order = {"argv": argv, "session": session, "limits": limits, "env": self._env}
-        order["home"] = self.home
+        order: dict[str, Any] = {"argv": argv, "session": session, "limits": limits}
+        order |= {"env": self._env, "home": self.home}
         return wire.pack(order, code)
 
     def _start(self, *, reads: bool) -> Process:

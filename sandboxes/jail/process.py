@@ -168,9 +168,9 @@ class Process:
             stderr.data += _SPOILT
         # A program may say nothing of itself, or nonsense.
         told = (None if spoilt else Report.of(status.data, most, cell)) or Report()
-        no_code = ending is None or ending.status is None
+        wait_status = None if ending is None else ending.status
         reply: dict[str, Any] = {
-            "exit": None if no_code else os.waitstatus_to_exitcode(ending.status),
+            "exit": None if wait_status is None else os.waitstatus_to_exitcode(wait_status),
             "cpu": 0.0 if ending is None else ending.cpu,
             "seconds": time.monotonic() - began,
             "late": late,

@@ -318,7 +318,10 @@ def _exit_code(ending: SystemExit) -> int:
 
 def _leave(code: int, namespace: dict[str, Any]) -> NoReturn:
     """Exit as an interpreter would."""
-    for step in (threading._shutdown, atexit._run_exitfuncs, partial(_clear, namespace)):
+    # What `Py_FinalizeEx` begins with; Python has no public name for either.
+    end_threads: Any = getattr(threading, "_shutdown")  # noqa: B009
+    run_atexit: Any = getattr(atexit, "_run_exitfuncs")  # noqa: B009
+    for step in (end_threads, run_atexit, partial(_clear, namespace)):
         try:
             step()
         except BaseException as fault:

@@ -11,9 +11,12 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentgym.sandboxes.jail import wire
+
+if TYPE_CHECKING:
+    from typing import TypeGuard  # newer than the oldest Python that a box may have
 
 FIGURES_BYTES = 16 << 20
 """What is read of figures."""
@@ -105,5 +108,5 @@ class Report:
         return cls(header, body)
 
 
-def _is_size(told: Any) -> bool:
+def _is_size(told: Any) -> TypeGuard[int]:
     return type(told) is int and told >= 0
