@@ -28,6 +28,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from seeds import quiet, shown, spread
+
 ALGORITHMS = {"arpo": (), "grpo": ("replay.enabled=false",)}
 LAST = 10  # steps over which the end of training is averaged
 
@@ -142,24 +144,24 @@ def main() -> None:
     print(
         f"\n{'':12}{'success':>16}{'gain over cold start':>24}   (mean ± sd of {len(seeds)} seeds)"
     )
-    print(f"{'cold start':12}{_shown(summary['cold start']):>16}")
+    print(f"{'cold start':12}{shown(summary['cold start']):>16}")
     for name in ALGORITHMS:
-        print(f"{name:12}{_shown(summary[name]['success']):>16}{_shown(summary[name]['gain']):>24}")
-    print(f"{'arpo - grpo':12}{_shown(summary['difference']):>16}")
+        print(f"{name:12}{shown(summary[name]['success']):>16}{shown(summary[name]['gain']):>24}")
+    print(f"{'arpo - grpo':12}{shown(summary['difference']):>16}")
     _write(arguments.out, starts, rows, summary)
 
 
 def summarise(starts: Sequence[ColdStart], rows: Sequence[Row]) -> dict[str, Any]:
     """Return mean and standard deviation over the seeds, and of the difference within seeds."""
-    summary: dict[str, Any] = {"cold start": _spread([start.success for start in starts])}
+    summary: dict[str, Any] = {"cold start": spread([start.success for start in starts])}
     mine = {name: [row for row in rows if row.algorithm == name] for name in ALGORITHMS}
     for name, found in mine.items():
         summary[name] = {
-            "success": _spread([row.trained for row in found]),
-            "gain": _spread([row.gain for row in found]),
+            "success": spread([row.trained for row in found]),
+            "gain": spread([row.gain for row in found]),
         }
     other = {row.seed: row.trained for row in mine["grpo"]}
-    summary["difference"] = _spread([row.trained - other[row.seed] for row in mine["arpo"]])
+    summary["difference"] = spread([row.trained - other[row.seed] for row in mine["arpo"]])
     return summary
 
 
@@ -170,7 +172,7 @@ def _stages(folder: Path, seed: int) -> Any:
     from agentgym.progress import Display
 
     torch.set_num_threads(1)
-    return Stages(folder, seed=seed, display=Display.OFF, tell=_quiet)
+    return Stages(folder, seed=seed, display=Display.OFF, tell=quiet)
 
 
 def _told(row: Row) -> Row:
@@ -198,18 +200,6 @@ def _write(
         "summary": summary,
     }
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-
-
-def _spread(values: list[float]) -> tuple[float, float]:
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def _shown(spread: tuple[float, float]) -> str:
-    return f"{100 * spread[0]:.1f} ± {100 * spread[1]:.1f}"
-
-
-def _quiet(line: str) -> None:
-    """Say nothing: the runs go side by side."""
 
 
 if __name__ == "__main__":
