@@ -137,6 +137,9 @@ class Kept(Sandbox):
 
     def _data(self, header: dict[str, Any], body: bytes) -> bytes:
         reply, data = self._ask(header, body, _GRACE_SECONDS)
+        if "broken" in reply:
+            self.close()
+            raise InfraError(f"The sandbox can't be set up: {reply['error']}")
         if "error" in reply:
             raise DataError(f"{header.get('path', 'files')}: {reply['error']}")
         return data

@@ -61,13 +61,12 @@ class ContainerKeeper(Keeper):
     """Serves one box in a container that the engine has set up.
 
     Args:
-        connection: The host's end of the box.
         seccomp: The filter of system calls that programs run under, besides the engine's own.
     """
 
     home = f"{_DISK}/work"
 
-    def _set_up(self, header: dict[str, Any]) -> None:
+    def _set_up(self) -> None:
         kernel.hide()
         os.setgroups([])
         with self._as_program():
@@ -76,6 +75,9 @@ class ContainerKeeper(Keeper):
         # One file system of one size, wherever a program writes.
         with suppress(FileExistsError):
             os.symlink(f"{_DISK}/shm", "/dev/shm")
+
+    def _limit_disk(self, header: dict[str, Any]) -> None:
+        """Leave it to the engine, which has done it."""
 
     def _launch(self) -> Launcher:
         return Launcher(lambda: None, self._become)
@@ -127,7 +129,9 @@ def main(options: dict[str, Any]) -> None:
     gc.collect()
     gc.freeze()
     wire.send(streams, {"missing": missing})
-    ContainerKeeper(streams, base64.b64decode(options["seccomp"])).serve(0, 0)
+    keeper = ContainerKeeper(base64.b64decode(options["seccomp"]))
+    keeper.prepare(0, 0)
+    keeper.serve(streams)
 
 
 _Run = Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]

@@ -8,7 +8,6 @@ nothing that a program says.
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import stat
 from contextlib import AbstractContextManager, nullcontext
@@ -20,32 +19,49 @@ from agentgym.sandboxes.jail.process import Process
 
 UID = GID = 1000
 _BOX = "/box"
+_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV
 
 
 class Keeper:
-    """Serves one box, in namespaces that are its own already and not set up yet.
+    """Sets one box up, in namespaces that are its own already, and serves it.
 
     Args:
-        connection: The host's end of the box.
         seccomp: The filter of system calls that programs run under.
     """
 
     home = f"{_BOX}/work"
     own_processes = 2  # this one and the launcher, which the kernel counts with the programs
 
-    def __init__(self, connection: wire.Connection, seccomp: bytes) -> None:
-        self._connection = connection
+    def __init__(self, seccomp: bytes) -> None:
         self._seccomp = seccomp
         self._env: dict[str, str] = {}
         self._session: Process | None = None
+        self._fault: Exception | None = None
 
-    def serve(self, outer_uid: int, outer_gid: int) -> None:
-        """Answer requests until the host hangs up.
+    def prepare(self, outer_uid: int, outer_gid: int) -> None:
+        """Do what can be done before there is a request.
 
         Args:
             outer_uid: The user that this process is, or was in the namespace around it.
             outer_gid: And the group.
         """
+        # Process 1 gets what signals it handles, from programs too, and Python handles this one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._ids = outer_uid, outer_gid
+        try:
+            self._launcher = self._launch()
+            self._set_up()
+            self._launcher.wait()
+        except (OSError, LauncherGoneError) as fault:
+            self._fault = fault  # whoever opens the box hears of it
+
+    def serve(self, connection: wire.Connection) -> None:
+        """Answer requests until the host hangs up.
+
+        Args:
+            connection: The host's end of the box.
+        """
+        self._connection = connection
         operations = {
             "open": self._open,
             "exec": self._exec,
@@ -53,12 +69,8 @@ class Keeper:
             "put": self._put,
             "get": self._get,
         }
-        self._ids = outer_uid, outer_gid
-        # Process 1 gets what signals it handles, from programs too, and Python handles this one.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._launcher = self._launch()
         while True:
-            message = wire.receive(self._connection)
+            message = wire.receive(connection)
             if message is None:
                 return
             header, body = message
@@ -67,24 +79,10 @@ class Keeper:
             except LauncherGoneError:
                 return
             except Exception as fault:
-                number = fault.errno if isinstance(fault, OSError) else None
-                reply, data = {"error": _said(fault), "errno": number}, b""
-            wire.send(self._connection, reply, data)
+                reply, data = {"error": _said(fault)}, b""
+            wire.send(connection, reply, data)
 
     # What a keeper elsewhere does in its own way.
-
-    def _set_up(self, header: dict[str, Any]) -> None:
-        """Make the working directory, and all else that a program finds."""
-        options = f"size={header['disk_bytes']},nr_inodes={header['inodes']},mode=755"
-        flags = kernel.MS_NOSUID | kernel.MS_NODEV
-        kernel.mount("box", _BOX, "tmpfs", flags, options)
-        for name, target in (("work", None), ("tmp", "/tmp"), ("shm", "/dev/shm")):
-            os.mkdir(f"{_BOX}/{name}", 0o700)
-            if target is not None:
-                kernel.mount(f"{_BOX}/{name}", target, None, kernel.MS_BIND)
-        # Terminals of its own: those of another instance are open to everybody of the same user.
-        options = "newinstance,ptmxmode=0666,mode=600,max=64"
-        kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
 
     def _launch(self) -> Launcher:
         """Start the launcher."""
@@ -94,6 +92,22 @@ class Keeper:
         kernel.unshare(kernel.NEWPID)
         return Launcher(_mount_proc, lambda fds: program.main(fds, self._seccomp))
 
+    def _set_up(self) -> None:
+        """Make the working directory, and all else that a program finds."""
+        kernel.mount("box", _BOX, "tmpfs", _FLAGS, "mode=755")
+        for name, target in (("work", None), ("tmp", "/tmp"), ("shm", "/dev/shm")):
+            os.mkdir(f"{_BOX}/{name}", 0o700)
+            if target is not None:
+                kernel.mount(f"{_BOX}/{name}", target, None, kernel.MS_BIND)
+        # Terminals of its own: those of another instance are open to everybody of the same user.
+        options = "newinstance,ptmxmode=0666,mode=600,max=64"
+        kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
+
+    def _limit_disk(self, header: dict[str, Any]) -> None:
+        """Give the box's files the size that was asked for."""
+        options = f"size={header['disk_bytes']},nr_inodes={header['inodes']}"
+        kernel.mount(None, _BOX, None, kernel.MS_REMOUNT | _FLAGS, options)
+
     def _as_program(self) -> AbstractContextManager[None]:
         """Open files with no more rights than a program has."""
         return nullcontext()
@@ -101,7 +115,9 @@ class Keeper:
     # Requests.
 
     def _open(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        self._set_up(header)
+        if self._fault is not None:
+            return {"error": _said(self._fault), "broken": True}, b""
+        self._limit_disk(header)
         # Without packages in the home folder, which an earlier program may have put there.
         python = {"MPLBACKEND": "Agg", "PYTHONNOUSERSITE": "1"}
         self._env = {"HOME": self.home, "TMPDIR": "/tmp", **python, **header["env"]}
@@ -109,7 +125,6 @@ class Keeper:
         for path, size in header["files"]:
             self._write(path, body[start : start + size])
             start += size
-        self._launcher.wait()
         return {}, b""
 
     def _exec(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -133,7 +148,7 @@ class Keeper:
             self._session = self._start(reads=False)
         process = self._session
         # Nobody can have answered it beforehand.
-        header["cell"] = secrets.token_hex(8)
+        header["cell"] = os.urandom(8).hex()
         orders += wire.pack({"cell": header["cell"], "value_bytes": header["output_bytes"]}, body)
         process.forget()
         process.signal(signal.SIGCONT)
@@ -157,10 +172,10 @@ class Keeper:
             about = os.fstat(file)
             # What is in /proc would be shown to us with more rights than a program has.
             if not stat.S_ISREG(about.st_mode) or about.st_dev == os.stat("/proc").st_dev:
-                return {"error": f"{path} is no ordinary file", "errno": 0}, b""
+                return {"error": f"{path} is no ordinary file"}, b""
             if about.st_size > header["most"]:
                 error = f"{path} has {about.st_size} bytes, more than {header['most']}"
-                return {"error": error, "errno": 0}, b""
+                return {"error": error}, b""
             data = b""
             while len(data) < header["most"]:
                 part = os.read(file, header["most"] - len(data))
@@ -174,7 +189,7 @@ class Keeper:
     def _write(self, path: str, data: bytes) -> None:
         folder, name = os.path.split(os.path.join(self.home, path))
         # Beside it first, so that what is there is still there if this doesn't fit.
-        part = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+        part = os.path.join(folder, f".{os.urandom(8).hex()}.part")
         with self._as_program():
             os.makedirs(folder, exist_ok=True)
             file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -263,7 +278,7 @@ class Keeper:
 
 def _mount_proc() -> None:
     """Show the processes of the namespace that this one is in, and no more."""
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    flags = _FLAGS | kernel.MS_NOEXEC
     kernel.mount("proc", "/proc", "proc", flags)
     kernel.mount("/proc/sys", "/proc/sys", None, kernel.MS_BIND)
     read_only = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY
@@ -271,4 +286,4 @@ def _mount_proc() -> None:
 
 
 def _said(fault: Exception) -> str:
-    return str(fault).encode("utf-8", "replace").decode()
+    return (str(fault) or type(fault).__name__).encode("utf-8", "replace").decode()

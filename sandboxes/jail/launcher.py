@@ -12,7 +12,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ from agentgym.sandboxes.jail import kernel
 _CONTROL = 3
 _ANSWER_SECONDS = 10.0
 _SETTLE_SECONDS = 2.0
+_BRISK_SECONDS = 0.002
+_ROUND_SECONDS = 0.0002
 _REQUEST = struct.Struct("<ii")
 _SETTLED = struct.Struct("<id?")
 _READY, _START = b"ready", b"start"
@@ -172,18 +174,19 @@ def _end_all() -> bool:
         os.kill(-1, signal.SIGKILL)
     deadline = time.monotonic() + _SETTLE_SECONDS
     while _reap(0) and time.monotonic() < deadline:
-        time.sleep(0.0002)
+        time.sleep(_ROUND_SECONDS)
     return False
 
 
 def _stop_all_but(kept: int) -> bool:
     """End every program but one, and return whether that one now stands still."""
     deadline = time.monotonic() + _SETTLE_SECONDS
+    spared = {1, os.getpid(), kept}
     while True:
         # What stands still can't fork, so that there are no more of them than are found.
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGSTOP)
-        others = [pid for pid in _running() if pid not in (1, os.getpid(), kept)]
+        others = [pid for pid in _present() if pid not in spared and _is_alive(pid)]
         for pid in others:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -195,10 +198,15 @@ def _stop_all_but(kept: int) -> bool:
             return False
         if found is not None and not others:
             return True
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             os.kill(kept, signal.SIGKILL)
             return False
-        time.sleep(0.0001)
+        # It takes a moment only, unless it is busy in the kernel.
+        if now < deadline - _SETTLE_SECONDS + _BRISK_SECONDS:
+            os.sched_yield()
+        else:
+            time.sleep(_ROUND_SECONDS)
 
 
 def _reap(kept: int) -> bool:
@@ -213,11 +221,16 @@ def _reap(kept: int) -> bool:
         os.waitpid(found.si_pid, 0)
 
 
-def _running() -> Iterator[int]:
-    """Give the numbers of the box's processes, without those that have ended."""
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+def _present() -> list[int]:
+    """Return the numbers of the box's processes, with those that have ended."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
             words = file.read().rpartition(b")")[2].split()
-            # One whose first thread has ended looks dead while its others run.
-            if words[0] not in (b"Z", b"X") or int(words[17]) > 1:
-                yield int(name)
+    except OSError:
+        return False
+    # One whose first thread has ended looks dead while its others run.
+    return words[0] not in (b"Z", b"X") or int(words[17]) > 1

@@ -2,8 +2,8 @@
 
     python -I -B /jail/zygote.py CONTROL_FD [MODULE]…
 
-It runs nothing of a model's itself. A box is a fork in namespaces of its own; it talks to the host
-over a socket that comes with the request for it.
+It runs nothing of a model's itself. A box is a fork in namespaces of its own, made beforehand; it
+talks to the host over a socket that comes with the request for it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def main(control_fd: int, modules: list[str]) -> None:
     os.close(nowhere)
     # Boxes that have ended are reaped by the kernel.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    uid, gid = os.getuid(), os.getgid()
+    boxes = _Boxes(control, seccomp)
+    boxes.make_spare()
     while True:
         request, fds, _, _ = socket.recv_fds(control, 64, 1)
         if not request:
@@ -52,23 +53,76 @@ def main(control_fd: int, modules: list[str]) -> None:
         words = request.split()
         if words[0] == b"box":
             try:
-                pid = kernel.clone(NAMESPACES)
+                control.send(b"%d" % boxes.hand_out(fds[0]))
             except OSError as fault:
-                os.close(fds[0])
                 control.send(str(fault).encode())
-                continue
-            if pid == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                control.close()
-                try:
-                    Keeper(socket.socket(fileno=fds[0]), seccomp).serve(uid, gid)
-                finally:
-                    os._exit(0)
             os.close(fds[0])
-            control.send(b"%d" % pid)
+            boxes.make_spare()
         elif words[0] == b"kill":
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(words[1]), signal.SIGKILL)
             control.send(b"killed")
         else:
             control.send(b"pong")
+
+
+class _Boxes:
+    """Forks boxes, and has one to spare: most of what a box takes is done before it is asked for.
+
+    Args:
+        control: What a fork has to close.
+        seccomp: The filter of system calls for programs.
+    """
+
+    def __init__(self, control: socket.socket, seccomp: bytes) -> None:
+        self._control = control
+        self._seccomp = seccomp
+        self._ids = os.getuid(), os.getgid()
+        self._spare: tuple[int, socket.socket] | None = None
+
+    def make_spare(self) -> None:
+        """Have a box to spare, if there can be one."""
+        with contextlib.suppress(OSError):
+            self._spare = self._spare or self._fork()
+
+    def hand_out(self, connection: int) -> int:
+        """Give a box to whoever has the other end of a connection, and return its number.
+
+        Raises:
+            OSError: If there can't be one.
+        """
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(OSError):  # it has died
+                return self._give(spare, connection)
+        return self._give(self._fork(), connection)
+
+    def _give(self, box: tuple[int, socket.socket], connection: int) -> int:
+        pid, ours = box
+        with ours:
+            socket.send_fds(ours, [b"serve"], [connection])
+        return pid
+
+    def _fork(self) -> tuple[int, socket.socket]:
+        ours, theirs = socket.socketpair()
+        try:
+            pid = kernel.clone(NAMESPACES)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.close()
+            ours.close()
+            try:
+                keeper = Keeper(self._seccomp)
+                keeper.prepare(*self._ids)
+                _, fds, _, _ = socket.recv_fds(theirs, 64, 1)
+                theirs.close()
+                if fds:
+                    keeper.serve(socket.socket(fileno=fds[0]))
+            finally:
+                os._exit(0)
+        theirs.close()
+        return pid, ours
