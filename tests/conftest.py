@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from engines import Engine, running_engine
+from engines import BUILD_SECONDS, Engine, running_engine
 from hypothesis import settings
 
 # A machine that does something else as well takes longer now and then; that is no failure.
@@ -26,6 +26,13 @@ def pytest_collection_finish() -> None:
     """Leave what the imports made out of every later collection."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give what needs an image the time that making one may take, whichever test comes first."""
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.timeout(BUILD_SECONDS + 300))
 
 
 @pytest.fixture(scope="session")
