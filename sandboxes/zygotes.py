@@ -23,7 +23,8 @@ from agentgym.sandboxes.seccomp import seccomp_filter, supported
 
 # The jail's modules, and what makes a package of the folders above them.
 _JAIL = "agentgym/sandboxes/jail"
-_MODULES = ("zygote", "keeper", "launcher", "process", "program", "report", "kernel", "wire")
+_MODULES = ("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher")
+_MODULES += ("process", "keeper", "zygote")
 _PARTS = {f"{_JAIL}/{name}.py": name for name in _MODULES}
 _PARTS |= {f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")}
 _START = (
