@@ -7,11 +7,12 @@ What each part adds:
 | an unprivileged user, before there are namespaces | being root to the host's kernel |
 | user namespace per box | holding any right outside; counting its processes with others' |
 | mount namespace, read-only root, tmpfs of fixed size | others' files; filling the disk |
-| PID namespace | seeing or signalling anybody else's process; outliving the box |
+| terminals of its own | reading and writing those of other boxes; taking all of the machine's |
+| PID namespace | seeing or signalling anybody else's process, its keeper's too; outliving the box |
 | network namespace | every network, the host's loopback and abstract sockets too |
 | IPC, UTS and cgroup namespaces | shared memory of others, the host's name, its cgroups |
 | no capabilities, no new privileges | mounting, tracing, setuid |
-| seccomp | kernel code that a program in a box has no use for |
+| seccomp | kernel code that a program in a box has no use for; memory that no limit counts |
 | rlimits | memory and CPU time of a process, number of processes, size of a file |
 
 What it does not do: `memory_mb` and `cpu_seconds` are of one process, so a box may use as much as

@@ -141,7 +141,8 @@ class Kept(Sandbox):
             self.close()
             raise InfraError(f"The sandbox can't be set up: {reply['error']}")
         if "error" in reply:
-            raise DataError(f"{header.get('path', 'files')}: {reply['error']}")
+            said = f"{header.get('path', 'files')}: {reply['error']}"
+            raise DataError(said.encode("utf-8", "replace").decode())
         return data
 
     def _ask(

@@ -22,7 +22,6 @@ _UNIX = 1
 _FAMILIES = (_UNIX, 2, 10)  # and IPv4, IPv6: no netlink, no packets, no virtual machine's sockets
 _PROTOCOLS = (0, 1, 6, 17)  # the family's own, ICMP, TCP, UDP: no multipath TCP, no SCTP
 _RLIMIT_CORE = 4
-_PRIO_USER, _IOPRIO_WHO_USER = 2, 3
 
 # Numbers of x86_64, then of aarch64; -1 where a machine has no such call.
 _REFUSED = {
@@ -99,8 +98,6 @@ _ABSENT = {
 _CLONE, _CLONE3, _IOCTL = (56, 220), (435, 435), (16, 29)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _PRLIMIT, _SETRLIMIT = (302, 261), (160, 164)
-_SETPRIORITY, _IOPRIO_SET = (141, 140), (251, 30)
-_SCHEDULING = ((142, 118), (144, 119), (203, 122), (314, 274))  # setparam … setattr
 
 
 def supported() -> bool:
@@ -159,11 +156,6 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
         ],
     )
     code += _on_argument(_SETRLIMIT[column], 0, [(_EQUAL, 0, 1, _RLIMIT_CORE), _refuse(0)])
-    for numbers in _SCHEDULING:
-        code += _on_argument(numbers[column], 0, [(_EQUAL, 0, 1, 1), _refuse(_EPERM)])
-    for numbers, everybody in ((_SETPRIORITY, _PRIO_USER), (_IOPRIO_SET, _IOPRIO_WHO_USER)):
-        judge = [(_EQUAL, 2, 0, everybody), _argument(1), (_EQUAL, 0, 1, 1), _refuse(_EPERM)]
-        code += _on_argument(numbers[column], 0, judge)
     judge = [*_one_of(_FAMILIES, _EAFNOSUPPORT), _argument(2)]
     judge += _one_of(_PROTOCOLS, _EPROTONOSUPPORT)
     code += _on_argument(_SOCKET[column], 0, judge)

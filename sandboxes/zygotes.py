@@ -23,7 +23,10 @@ from agentgym.sandboxes.seccomp import seccomp_filter, supported
 
 # The jail's modules, and what makes a package of the folders above them.
 _JAIL = "agentgym/sandboxes/jail"
-_MODULES = ("zygote", "keeper", "launcher", "process", "program", "report", "kernel", "wire")
+_MODULES = (
+    *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
+    *("process", "keeper", "zygote"),
+)
 _PARTS = {
     **{f"{_JAIL}/{name}.py": name for name in _MODULES},
     **{f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")},

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from agentgym.sandboxes.jail import kernel, program, wire
+from agentgym.sandboxes.jail import files, kernel, program, wire
 from agentgym.sandboxes.jail.launcher import Launcher, LauncherGoneError, Settled
 from agentgym.sandboxes.jail.process import Process
 
@@ -164,45 +163,12 @@ class Keeper:
         return {}, b""
 
     def _get(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        path = os.path.join(self.home, header["path"])
-        # A pipe must not keep us waiting, nor a link that is put in the last place lead elsewhere.
         with self._as_program():
-            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        try:
-            about = os.fstat(file)
-            # What is in /proc would be shown to us with more rights than a program has.
-            if not stat.S_ISREG(about.st_mode) or about.st_dev == os.stat("/proc").st_dev:
-                return {"error": f"{path} is no ordinary file"}, b""
-            if about.st_size > header["most"]:
-                error = f"{path} has {about.st_size} bytes, more than {header['most']}"
-                return {"error": error}, b""
-            data = b""
-            while len(data) < header["most"]:
-                part = os.read(file, header["most"] - len(data))
-                if not part:
-                    break
-                data += part
-            return {}, data
-        finally:
-            os.close(file)
+            return {}, files.read(os.path.join(self.home, header["path"]), header["most"])
 
     def _write(self, path: str, data: bytes) -> None:
-        folder, name = os.path.split(os.path.join(self.home, path))
-        # Beside it first, so that what is there is still there if this doesn't fit.
-        part = os.path.join(folder, f".{os.urandom(8).hex()}.part")
         with self._as_program():
-            os.makedirs(folder, exist_ok=True)
-            file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(file, view) :]
-                os.rename(part, os.path.join(folder, name))
-            except OSError:
-                os.unlink(part)
-                raise
-            finally:
-                os.close(file)
+            files.write(os.path.join(self.home, path), data)
 
     # Processes.
 

@@ -10,10 +10,24 @@ from agentgym.sandboxes.seccomp import seccomp_filter
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_NAMES = ("getpid", "mount", "unshare", "ptrace", "clone", "ioctl", "socket", "prlimit64")
+_NUMBERS = {
+    "getpid": (39, 172),
+    "mount": (165, 40),
+    "unshare": (272, 97),
+    "ptrace": (101, 117),
+    "clone": (56, 220),
+    "ioctl": (16, 29),
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "prlimit64": (302, 261),
+    "setrlimit": (160, 164),
+    "memfd_create": (319, 279),
+    "shmget": (29, 194),
+    "inotify_init1": (294, 26),
+}
 NUMBERS = {
-    "x86_64": dict(zip(_NAMES, (39, 165, 272, 101, 56, 16, 41, 302), strict=True)),
-    "aarch64": dict(zip(_NAMES, (172, 40, 97, 117, 220, 29, 198, 261), strict=True)),
+    machine: {name: numbers[column] for name, numbers in _NUMBERS.items()}
+    for column, machine in enumerate(ARCHITECTURES)
 }
 
 
@@ -67,6 +81,18 @@ def test_what_is_let_through_and_what_is_not(machine: str, monkeypatch: pytest.M
     assert call("ioctl", 0, 0x5412) == call("ioctl", 0, 0x541C) == refused(errno.EPERM)
     assert call("prlimit64", 0) == ALLOW
     assert call("prlimit64", 1) == refused(errno.EPERM)
+    # A limit of cores can be read, and is set in vain; others can be set.
+    assert call("prlimit64", 0, 4, 0) == call("prlimit64", 0, 7, 0x7FFF00001000) == ALLOW
+    for pointer in (0x1000, 0x7FFF_0000_0000):
+        assert call("prlimit64", 0, 4, pointer) == refused(0)
+    assert (call("setrlimit", 4), call("setrlimit", 7)) == (refused(0), ALLOW)
+    for name in ("memfd_create", "shmget", "inotify_init1"):
+        assert call(name) == refused(errno.ENOSYS)
+    assert [call("socket", 2, 1, protocol) for protocol in (0, 6, 17)] == [ALLOW] * 3
+    for protocol in (132, 262):
+        assert call("socket", 2, 1, protocol) == refused(errno.EPROTONOSUPPORT)
+    assert call("socketpair", 1, 1, 0) == ALLOW
+    assert call("socketpair", 16, 3, 0) == refused(errno.EAFNOSUPPORT)
     # Only the lower half of a request counts, as in the kernel.
     assert call("ioctl", 0, 0x1_0000_5412) == refused(errno.EPERM)
 

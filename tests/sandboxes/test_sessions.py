@@ -141,6 +141,19 @@ def test_a_value_and_figures_have_a_limit(make: Callable[..., Sandbox]) -> None:
     assert session.exec("y").value == "5"
 
 
+def test_what_a_cell_makes_of_its_own_end_loses_nothing(session: Sandbox) -> None:
+    session.exec("""
+class Odd(Exception):
+    def __str__(self): raise SystemExit(3)
+    __repr__ = __str__
+x = 5
+""")
+    assert session.exec("raise Odd").exit_code == 1
+    assert session.exec("raise SystemExit(Odd())").exit_code == 1
+    assert session.exec("Odd()").exit_code == 3
+    assert session.exec("x").value == "5"
+
+
 def test_a_fork_that_a_cell_lets_go_on_answers_nothing(session: Sandbox) -> None:
     result = session.exec("import os\nx = os.fork() == 0\nif not x: os.wait()\nx")
     assert (result.value, result.state_lost) == ("False", False)

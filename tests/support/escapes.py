@@ -225,7 +225,6 @@ PROCESSES = [
         "slows process 1 by",
         "attempt(lambda: eval(VALUE))",
         "os.setpriority(os.PRIO_PROCESS, 1, 19)",
-        "os.setpriority(os.PRIO_USER, 0, 19)",
         "os.sched_setaffinity(1, os.sched_getaffinity(0))",
         "os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
     ),

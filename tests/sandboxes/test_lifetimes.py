@@ -1,0 +1,337 @@
+"""How long zygotes, boxes and what runs in them live: as long as they are wanted, no longer."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agentgym.errors import InfraError, UsageError
+from agentgym.sandbox import make_sandbox
+from agentgym.sandboxes import zygotes
+from agentgym.sandboxes.bubblewrap import Bubblewrap
+from agentgym.sandboxes.zygotes import Recipe, Zygote, zygote
+
+pytestmark = pytest.mark.integration
+
+
+def test_boxes_share_a_zygote_and_a_dead_one_is_replaced() -> None:
+    recipe = Recipe(None, "/usr/bin/python3", ())
+    first = zygote(recipe)
+    with make_sandbox() as one:
+        assert isinstance(one, Bubblewrap)
+        assert zygote(recipe) is first
+        first.close()
+        with pytest.raises(InfraError):
+            one.exec("1")
+    assert zygote(recipe) is not first
+    with make_sandbox() as two:
+        assert two.exec("print(1)").stdout == "1\n"
+
+
+def _runs(pid: str) -> bool:
+    """Whether there is such a process, and more than what its parent has still to hear of."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_zygote_that_hangs_is_ended_too() -> None:
+    hanging = Zygote(Recipe(None, "/usr/bin/python3", ()))
+    children = Path(f"/proc/{hanging.pid}/task/{hanging.pid}/children").read_text().split()
+    for pid in children:
+        os.kill(int(pid), signal.SIGSTOP)
+        inner = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for zygote_pid in inner:
+            os.kill(int(zygote_pid), signal.SIGSTOP)
+    hanging.close()
+    deadline = time.monotonic() + 10
+    while any(map(_runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_runs, children))
+
+
+def test_a_zygote_outlives_the_thread_that_started_it() -> None:
+    with ThreadPoolExecutor(1) as thread:
+        box = thread.submit(make_sandbox, modules=("sndhdr",)).result()
+    time.sleep(0.1)
+    assert box.exec("print(1)").stdout == "1\n"
+    box.close()
+
+
+def test_a_zygote_does_not_outlive_a_host_that_is_killed() -> None:
+    source = """
+import time
+from agentgym.sandbox import make_sandbox
+from agentgym.sandboxes.zygotes import Recipe, zygote
+box = make_sandbox()
+print(zygote(Recipe(None, "/usr/bin/python3", ())).pid, flush=True)
+box.exec("import time; time.sleep(60)", wall_seconds=60)
+"""
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE) as host:
+        assert host.stdout is not None
+        pid = int(host.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        host.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_nothing_is_left_of_a_box() -> None:
+    def processes() -> set[str]:
+        found: set[str] = set()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if b"agentgym.sandboxes.jail.zygote" in file.read():
+                        found.add(pid)
+            except OSError:
+                continue
+        return found
+
+    with make_sandbox() as box:
+        box.exec("1")
+    time.sleep(0.2)
+    before, files = processes(), len(os.listdir("/proc/self/fd"))
+    boxes = [make_sandbox() for _ in range(20)]
+    for box in boxes:
+        box.exec("import subprocess; subprocess.Popen(['sleep', '60'])")
+        box.close()
+    deadline = time.monotonic() + 5
+    while len(processes()) != len(before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    # Another one is to spare by now.
+    assert len(processes()) == len(before)
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_closing_ends_what_is_under_way() -> None:
+    box = make_sandbox(wall_seconds=60)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(box.exec, "import time; time.sleep(60)")
+        while not _busy(box):
+            time.sleep(0.01)
+        box.close()
+        with pytest.raises(UsageError, match="closed while it was at work"):
+            running.result(5)
+
+
+def _busy(box: Any) -> bool:
+    """Whether another thread waits for an answer."""
+    free = box._lock.acquire(blocking=False)
+    if free:
+        box._lock.release()
+    return not free
+
+
+def test_what_is_cancelled_ends_with_its_box() -> None:
+    mark = f"cancelled-{os.getpid()}"
+
+    async def leave() -> None:
+        async with make_sandbox(wall_seconds=60) as box:
+            await asyncio.wait_for(box.aexec(["sh", "-c", f"sleep 60; : {mark}"]), 0.3)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(leave())
+    deadline = time.monotonic() + 10
+    while _processes(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _processes(mark)
+
+
+def test_after_a_cancelled_exec_the_next_one_gets_its_own_answer() -> None:
+    async def both() -> str:
+        async with make_sandbox(wall_seconds=5) as box:
+            slow = box.aexec("import time; time.sleep(0.3); print('slow')")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(slow, 0.1)
+            return (await box.aexec("print('next')")).stdout
+
+    assert asyncio.run(both()) == "next\n"
+
+
+def test_an_interpreter_that_exits_waits_for_no_exec() -> None:
+    source = """
+import asyncio
+from agentgym.sandbox import make_sandbox
+async def leave():
+    box = make_sandbox(wall_seconds=60)
+    try: await asyncio.wait_for(box.aexec("import time; time.sleep(60)"), 0.2)
+    except TimeoutError: print("left", flush=True)
+asyncio.run(leave())
+"""
+    subprocess.run([sys.executable, "-c", source], check=True, timeout=30)
+
+
+def _processes(mark: str) -> list[str]:
+    found: list[str] = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if mark.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+FORKED = """
+import asyncio, os, signal, sys, threading, time
+from agentgym.errors import UsageError
+from agentgym.sandbox import make_sandbox
+from agentgym.sandboxes.zygotes import Recipe, zygote
+
+def forked(act):
+    "Do something in a fork, and return whether it went well."
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        act()
+        os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+async def say(): return await made.aexec("print(1)")
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        # The parent has used threads for it, which the fork has not.
+        """
+made = make_sandbox()
+asyncio.run(say())
+def act():
+    global made
+    try: made.exec("1")
+    except UsageError as fault: assert "process that made it" in str(fault)
+    made.close()
+    made = make_sandbox()
+    assert asyncio.run(say()).stdout == "1\\n"
+assert forked(act)
+assert made.exec("print(1)").stdout == "1\\n"
+""",
+        # Another thread is starting a zygote.
+        """
+from agentgym.sandboxes import zygotes
+zygotes._running_lock.acquire()
+def act(): assert make_sandbox().exec("print(1)").stdout == "1\\n"
+assert forked(act)
+zygotes._running_lock.release()
+""",
+        # Boxes end while a fork of their maker lives.
+        """
+def processes():
+    found = [zygote(Recipe(None, "/usr/bin/python3", ())).pid]
+    for pid in found:
+        try: found += map(int, open(f"/proc/{pid}/task/{pid}/children").read().split())
+        except OSError: pass
+    return len(found)
+made = make_sandbox()
+time.sleep(0.3)  # until there is one to spare again
+before = processes()
+more = [make_sandbox() for _ in range(3)]
+assert processes() > before
+pid = os.fork()
+if pid == 0:
+    time.sleep(60)
+    os._exit(0)
+for box in more: box.close()
+end = time.monotonic() + 10
+while processes() > before and time.monotonic() < end: time.sleep(0.05)
+assert processes() == before
+os.kill(pid, 9)
+""",
+    ],
+    ids=["uses its own boxes", "while a lock is held", "while a fork lives"],
+)
+def test_a_process_that_forks(source: str) -> None:
+    subprocess.run([sys.executable, "-c", FORKED + source], check=True, timeout=60)
+
+
+def test_a_zygote_does_not_outlive_its_host_for_the_sake_of_a_fork() -> None:
+    source = """
+made = make_sandbox()
+if os.fork() == 0:
+    signal.alarm(60)
+    os.close(1)
+    time.sleep(60)
+    os._exit(0)
+print(zygote(Recipe(None, "/usr/bin/python3", ())).pid, flush=True)
+time.sleep(60)
+"""
+    command = [sys.executable, "-c", FORKED + source]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as host:
+        assert host.stdout is not None
+        pid = host.stdout.readline().decode().strip()
+        host.kill()
+        try:
+            deadline = time.monotonic() + 10
+            while _runs(pid) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not _runs(pid)
+        finally:
+            os.killpg(host.pid, signal.SIGKILL)  # the fork, which is ours too
+
+
+def test_a_zygote_that_is_slow_is_replaced_and_its_boxes_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = Recipe(None, "/usr/bin/python3", ("colorsys",))
+    slow = zygote(recipe)
+    with make_sandbox(modules=recipe.modules) as box:
+        monkeypatch.setattr(zygotes, "_FORK_SECONDS", 0.2)
+        for pid in _own(slow):
+            os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(InfraError, match="does not answer"):
+            make_sandbox(modules=recipe.modules)
+        monkeypatch.undo()
+        with make_sandbox(modules=recipe.modules) as other:
+            assert other.exec("print(2)").stdout == "2\n"
+        assert zygote(recipe) is not slow
+        assert box.exec("print(1)").stdout == "1\n"
+    slow.close()
+
+
+def _own(of: Zygote) -> list[int]:
+    """Return the process that forks boxes: the child of bubblewrap's process 1."""
+    found = [of.pid]
+    for _ in range(2):
+        children = Path(f"/proc/{found[-1]}/task/{found[-1]}/children").read_text().split()
+        found.append(int(children[0]))
+    return found[2:]
+
+
+def test_a_zygote_that_can_t_fork_says_so_and_goes_on() -> None:
+    source = """
+import errno, sys
+from agentgym.sandboxes.jail import kernel, zygote
+def refuse(namespaces): raise OSError(errno.ENOSPC, "no space for namespaces")
+kernel.clone = refuse
+zygote.main(int(sys.argv[1]), [])
+"""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    end, passed = socket.socketpair()
+    with ours, end, passed:
+        ours.settimeout(30)
+        number = theirs.fileno()
+        command = [sys.executable, "-c", source, str(number)]
+        with subprocess.Popen(command, pass_fds=[number]) as refusing:
+            theirs.close()
+            ours.send(b"filter")
+            assert ours.recv(64) == b"ready"
+            socket.send_fds(ours, [b"box"], [passed.fileno()])
+            assert b"no space for namespaces" in ours.recv(256)
+            ours.send(b"ping")
+            assert ours.recv(64) == b"pong"
+            ours.shutdown(socket.SHUT_RDWR)
+            assert refusing.wait(30) == 0
