@@ -27,8 +27,10 @@ LABEL = "agentgym"
 """On every container of ours, so that what was left behind can be found."""
 
 _PACKAGES = ("agentgym", "agentgym.sandboxes", "agentgym.sandboxes.jail")
-_MODULES = ("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher")
-_MODULES += ("process", "keeper", "container")
+_MODULES = (
+    *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
+    *("process", "keeper", "container"),
+)
 _START = """
 import json, os, sys, types
 sent = b""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from agentgym.config import validate
-from agentgym.errors import DataError, InfraError
+from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import ExecResult, Sandbox, SandboxSpec, make_sandbox
 from agentgym.server.config import SandboxServerConfig
 from agentgym.server.messages import BoxRequest, ExecRequest, Opened, RunRequest
@@ -233,6 +233,12 @@ class Boxes:
         except InfraError:
             self._metrics.execs.labels("infra").inc()
             raise
+        except UsageError as fault:
+            if not self._closed:
+                raise
+            # It was we who closed the box that this ran in.
+            self._metrics.execs.labels("infra").inc()
+            raise InfraError("The server stopped while this ran") from fault
         except asyncio.CancelledError:
             self._metrics.execs.labels("abandoned").inc()
             raise
