@@ -17,7 +17,7 @@ recipe does with its DAPO-like settings; set `group_size` with it.
 |---|---|---|
 | format | tags in one answer; the recipe: tool calls in a chat | either, the environment's |
 | a wrong answer earns | -1; the recipe: 0.1 more for each call, at most -0.6 | `effort_bonus` |
-| time limit of an episode | a terminal state | bootstraps |
+| an episode that a limit cut short | a wrong answer | the same, or `cut_short_reward` |
 | optimiser | lr 1e-6, critic 2e-6 with 20 warm-up steps | one rate; `critic.warmup_updates` |
 
 Metrics beside PPO's, from the environment's own figures: `tools/calls` per episode, `tools/used`
@@ -27,6 +27,7 @@ it) and `tools/code_length` (characters per run).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -62,6 +63,11 @@ class ReToolConfig(PPOConfig):
     baseline: Baseline = Baseline.CRITIC
     gae: GAEConfig = GAEConfig(lam=1.0)
     template: TemplateConfig = TemplateConfig(observation_role="assistant")
+    cut_short_reward: float | None = Field(
+        default=-1.0,
+        description="what an episode that a limit cut short earns in all, as a wrong answer does; "
+        "null: what it has earned, and its value bootstraps",
+    )
     effort_bonus: float = Field(
         default=0.0,
         ge=0,
@@ -119,13 +125,20 @@ class ReTool(PPO):
         return fresh, tool_metrics(fresh)
 
     def shape(self, table: TurnTable, trajectories: Sequence[Trajectory]) -> TurnTable:
-        """Return the table with failures that made an effort less bad."""
+        """Return the table with what a limit cut short as failed, and efforts as less bad."""
+        config = self.config
+        if config.cut_short_reward is not None:
+            cut_N = table.truncated_N & table.valid_N
+            missing_N = config.cut_short_reward - table.sum_N(table.reward_K)
+            table = replace(
+                add_outcome(table, missing_N * cut_N), truncated_N=table.truncated_N & ~cut_N
+            )
         table = super().shape(table, trajectories)
-        if self.config.effort_bonus == 0:
+        if config.effort_bonus == 0:
             return table
         failed_N = torch.tensor([not trajectory.success for trajectory in trajectories])
         efforts_N = (table.turns_N - 1).clamp(0, _MOST_EFFORTS)
-        return add_outcome(table, self.config.effort_bonus * efforts_N * failed_N)
+        return add_outcome(table, config.effort_bonus * efforts_N * failed_N)
 
     def weigh(
         self, table: TurnTable, batch: TokenBatch, trajectories: Sequence[Trajectory]

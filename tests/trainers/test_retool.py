@@ -50,8 +50,23 @@ def test_an_effort_makes_failure_less_bad_up_to_four_turns() -> None:
 
 def test_no_effort_counts_unless_it_is_asked_for() -> None:
     played = [ended(5, -1.0)]
-    table = TurnTable.of(played)
-    assert bare(configured()).shape(table, played) is table
+    table = bare(configured()).shape(TurnTable.of(played), played)
+    assert table.sum_N(table.reward_K).tolist() == [-1.0]
+
+
+def test_what_a_limit_cut_short_is_a_wrong_answer() -> None:
+    played = [
+        ended(2, 0.0, StopReason.TOKEN_LIMIT),
+        ended(3, -1.0, StopReason.TURN_LIMIT),
+        ended(2, 0.0, StopReason.FAILURE),
+        ended(2, 1.0, StopReason.SUCCESS),
+    ]
+    table = bare(configured()).shape(TurnTable.of(played), played)
+    assert table.sum_N(table.reward_K).tolist() == [-1.0, -1.0, 0.0, 1.0]
+    assert not table.truncated_N.any()
+    table = bare(configured("cut_short_reward=null")).shape(TurnTable.of(played), played)
+    assert table.sum_N(table.reward_K).tolist() == [0.0, -1.0, 0.0, 1.0]
+    assert table.truncated_N.tolist() == [True, True, False, False]
 
 
 def test_the_tool_is_told_of_over_sound_episodes() -> None:
