@@ -167,7 +167,7 @@ def jupyter() -> Generator[Callable[[], str]]:
     """Give a run as a cell of one Jupyter kernel."""
     from jupyter_client.manager import start_new_kernel
 
-    manager, client = start_new_kernel()
+    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"])
 
     def run() -> str:
         told: list[str] = []

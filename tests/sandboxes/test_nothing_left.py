@@ -18,7 +18,7 @@ from agentgym.sandboxes.zygotes import Recipe, zygote
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-RUNS = 10_000
+RUNS, THREADS = 10_000, 4
 RUNS_IN_DOCKER, BOXES_IN_DOCKER = 1_000, 40
 SHARED = ("/tmp", "/dev/shm", "/var/tmp")  # folders of the host's that everybody may write to
 MARK = f"agentgym-left-{os.getpid()}"
@@ -45,37 +45,40 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     assert [name for folder in SHARED for name in Path(folder).glob(f"*{MARK}*")] == []
 
 
-def runs(backend: str, count: int, **options: Any) -> None:
+def runs(count: int) -> None:
     """Run litter in a box, then a command or a cell in it, until there were so many runs."""
 
     def one(number: int) -> None:
-        stateful = number % 4 == 0
-        with make_sandbox(backend, memory_mb=256, stateful=stateful, **options) as box:
+        options: dict[str, Any] = {
+            "stateful": number % 4 == 0,
+            "keep": 0 if number % 3 else THREADS,
+        }
+        with make_sandbox("bubblewrap", memory_mb=256, **options) as box:
             assert box.exec(LITTER).stdout == "littered\n"
             second = box.exec(LITTER if number % 2 else ["cat", MARK])
             assert second.ok, second
 
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(one, range(count // 2)))
 
 
 @pytest.mark.timeout(600)
 def test_nothing_is_left_of_ten_thousand_runs() -> None:
-    parent = zygote(Recipe(None, "/usr/bin/python3", ())).pid
-    runs("bubblewrap", 40)
-    # bubblewrap's own child, the zygote, and the box to spare with its keeper and its launcher.
-    settled(lambda: len(descendants(parent)), 4)
-    before = len(descendants(parent)), descriptors(), threading.active_count()
+    with make_sandbox(keep=0) as box:
+        box.exec("1")
+    parent = zygote(Recipe(None, "/usr/bin/python3", ()))
+    before = descriptors()
     mounted = mounts()
 
-    runs("bubblewrap", RUNS)
+    runs(RUNS)
 
-    def left() -> tuple[int, int, int]:
-        return len(descendants(parent)), descriptors(), threading.active_count()
-
-    assert zygote(Recipe(None, "/usr/bin/python3", ())).pid == parent
-    assert settled(left, before) == before
+    assert zygote(Recipe(None, "/usr/bin/python3", ())) is parent
+    parent.idle.close()
+    # bubblewrap's own child, the zygote, and the box to spare with its keeper and its launcher.
+    assert settled(lambda: len(descendants(parent.pid)), 4) == 4
+    assert (descriptors(), threading.active_count()) == (before, 1)
     assert mounts() == mounted
+    parent.close()  # since it keeps no boxes any more
 
 
 @pytest.mark.docker
@@ -88,7 +91,7 @@ def test_nothing_is_left_of_a_thousand_runs_in_containers(engine: Engine) -> Non
     made = set[str]()
 
     def one(_: int) -> None:
-        with make_sandbox("docker", memory_mb=256, stateful=True, **engine.options) as box:
+        with make_sandbox("docker", memory_mb=256, **engine.options) as box:
             made.update(engine.containers())
             for number in range(RUNS_IN_DOCKER // BOXES_IN_DOCKER):
                 assert box.exec(LITTER if number % 2 else "print(1)").ok
