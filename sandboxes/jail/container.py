@@ -85,14 +85,14 @@ class ContainerKeeper(Keeper):
         """Leave it to the engine, which has done it."""
 
     def _launch(self) -> Launcher:
-        return Launcher(lambda: None, self._become)
+        return Launcher(lambda: program.prepare(self._seccomp), self._become)
 
     def _become(self, fds: Sequence[int]) -> None:
         # Where memory is short a program is to end, not the keeper. One that lowers this again may
         # take the container with it, which the host then tells from a fault.
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
-        program.main(fds, self._seccomp, USER)
+        program.main(fds, _give_up)
 
     @contextmanager
     def _as_program(self) -> Generator[None, None, None]:
@@ -109,6 +109,14 @@ class ContainerKeeper(Keeper):
 
     def _cell(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         return _in_what_room_there_is(super()._cell, header, body)
+
+
+def _give_up() -> None:
+    """Become the programs' user, without any right."""
+    os.setgroups([])
+    os.setresgid(USER, USER, USER)
+    os.setresuid(USER, USER, USER)
+    kernel.drop_capabilities()
 
 
 def _leave(*_: object) -> None:

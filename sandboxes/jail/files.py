@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 
 
@@ -78,11 +77,15 @@ def empty(folder: str) -> None:
             inner = os.path.join(path, name)
             if not os.path.islink(inner):
                 os.chmod(inner, 0o700)  # before it is looked into
-    for entry in os.scandir(folder):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            os.unlink(entry.path)
+    for path, names, others in os.walk(folder, topdown=False, onerror=_raise):
+        for name in others:
+            os.unlink(os.path.join(path, name))
+        for name in names:
+            inner = os.path.join(path, name)
+            if os.path.islink(inner):
+                os.unlink(inner)
+            else:
+                os.rmdir(inner)
 
 
 def _raise(fault: OSError) -> None:

@@ -29,7 +29,6 @@ _FILE = "main.py"
 
 def run_script(source: str) -> None:
     """Run source as a script and exit; doesn't return."""
-    fresh_streams()
     namespace = script_namespace()
     code = 0
     try:

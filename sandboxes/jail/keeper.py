@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from agentgym.sandboxes.jail import files, kernel, program, wire
@@ -36,6 +36,7 @@ class Keeper:
         self._seccomp = seccomp
         self._env: dict[str, str] = {}
         self._session: Process | None = None
+        self._spare: Process | None = None
         self._fault: Exception | None = None
 
     def prepare(self, outer_uid: int, outer_gid: int) -> None:
@@ -52,6 +53,7 @@ class Keeper:
             self._launcher = self._launch()
             self._set_up()
             self._launcher.wait()
+            self._make_spare()
         except (OSError, LauncherGoneError) as fault:
             self._fault = fault  # whoever opens the box hears of it
 
@@ -82,6 +84,7 @@ class Keeper:
             except Exception as fault:
                 reply, data = {"error": _said(fault)}, b""
             wire.send(connection, reply, data)
+            self._make_spare()
 
     # What a keeper elsewhere does in its own way.
 
@@ -91,7 +94,14 @@ class Keeper:
         kernel.map_ids(*self._ids, UID, GID)
         kernel.hide()
         kernel.unshare(kernel.NEWPID)
-        return Launcher(_mount_proc, lambda fds: program.main(fds, self._seccomp))
+        return Launcher(
+            self._prepare_launcher, lambda fds: program.main(fds, kernel.drop_capabilities)
+        )
+
+    def _prepare_launcher(self) -> None:
+        # It keeps its capabilities: a process that has them is one that programs can't slow down.
+        _mount_proc()
+        program.prepare(self._seccomp)
 
     def _set_up(self) -> None:
         """Make the working directory, and all else that a program finds."""
@@ -140,7 +150,7 @@ class Keeper:
     def _exec(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """Run a command, or source as a script, in a process of its own."""
         code, stdin = body[: header["code_bytes"]], body[header["code_bytes"] :]
-        process = self._start(reads=True)
+        process = self._take_spare() or self._start(reads=True)
         try:
             orders = self._orders(header, code, argv=header.get("argv"))
             return self._followed(process, header, orders, stdin)
@@ -154,6 +164,7 @@ class Keeper:
             self._end_session()
         orders = b""
         if self._session is None:
+            self._end_all()
             orders = self._orders(header, session=True)
             self._session = self._start(reads=False)
         process = self._session
@@ -185,11 +196,13 @@ class Keeper:
         """Make a new box of this one: without programs, files, terminals or an environment."""
         if self._fault is not None:
             return {"error": _said(self._fault)}, b""
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-        self._launcher.settle(0, 0)
-        left = sum(name.isdigit() for name in os.listdir("/proc")) - self.shown_processes
+        # Where there is a spare program, there is no other one.
+        spare = self._take_spare()
+        if spare is None:
+            self._end_all()
+        self._spare = spare
+        own = self.shown_processes + (spare is not None)
+        left = sum(name.isdigit() for name in os.listdir("/proc")) - own
         if left:
             return {"error": f"{left} processes could not be ended"}, b""
         self._env = {}
@@ -243,6 +256,14 @@ class Keeper:
                 os.close(fd)
         return Process(pid, exited, **ours)
 
+    def _take_spare(self) -> Process | None:
+        """Return the spare program, if it is there and lives."""
+        spare, self._spare = self._spare, None
+        if spare is None or spare.alive:
+            return spare
+        spare.close()
+        return None
+
     def _settle(self, exited: int) -> Settled:
         kept = 0 if self._session is None or self._session.pid == exited else self._session.pid
         return self._launcher.settle(exited, kept)
@@ -261,12 +282,25 @@ class Keeper:
         try:
             return process.follow(header, orders, stdin, host, self._settle)
         except Exception:
-            # Nothing may go on that nobody follows.
-            self._launcher.settle(0, 0)
-            if self._session is not None:
-                self._session.close()
-                self._session = None
+            self._end_all()  # nothing may go on that nobody follows
             raise
+
+    def _end_all(self) -> None:
+        """End every program, the session and the spare one too."""
+        self._launcher.settle(0, 0)
+        for process in (self._session, self._spare):
+            if process is not None:
+                process.close()
+        self._session = self._spare = None
+
+    def _make_spare(self) -> None:
+        """Start the program to come: it waits for its orders, and most of what it takes is done.
+
+        No other program is there meanwhile, so that none can reach it.
+        """
+        if self._spare is None and self._session is None and self._fault is None:
+            with suppress(OSError):  # whoever needs it hears of it
+                self._spare = self._start(reads=True)
 
 
 def _mount_proc() -> None:

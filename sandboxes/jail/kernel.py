@@ -106,30 +106,29 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def give_up_privileges(seccomp: bytes, user: int | None = None) -> None:
-    """Drop every capability for good, and filter system calls.
+def restrict(seccomp: bytes) -> None:
+    """Let neither this process nor its children get new rights, and filter their system calls.
 
     Args:
         seccomp: The filter, as an array of `struct sock_filter`.
-        user: The number of the user and of the group to become.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, 4)
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, *_longs(capability, 0, 0, 0)) < 0:
             break  # the kernel knows no more of them
-    if user is not None:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    none = (ctypes.c_uint32 * 6)()
-    _checked(_libc.syscall(ctypes.c_long(_CAPSET[_machine]), header, none), "capset")
     if seccomp:
         program = _SockFprog(len(seccomp) // 8, seccomp)
         mode = ctypes.c_ulong(_SECCOMP_MODE_FILTER)
         result = _libc.prctl(_PR_SET_SECCOMP, mode, ctypes.byref(program), *_longs(0, 0))
         _checked(result, "seccomp")
+
+
+def drop_capabilities() -> None:
+    """Give up every right that this process has."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    none = (ctypes.c_uint32 * 6)()
+    _checked(_libc.syscall(ctypes.c_long(_CAPSET[_machine]), header, none), "capset")
 
 
 def _prctl(option: int, value: int) -> None:

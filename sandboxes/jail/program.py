@@ -7,10 +7,11 @@ word, for the model to read; nothing on the host's side decides by it what is sa
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from agentgym.sandboxes.jail import interpreter, kernel, wire
 from agentgym.sandboxes.jail.session import Session
@@ -19,26 +20,53 @@ _FDS = 5  # stdin, stdout, stderr, and these two
 _ORDERS = 4
 
 
-def main(fds: Sequence[int], seccomp: bytes, user: int | None = None) -> None:
+def prepare(seccomp: bytes) -> None:
+    """Have a launcher take on what all its forks are to have; a fork that does it takes longer.
+
+    Args:
+        seccomp: The filter of system calls.
+    """
+    # With 0 a core still goes to a handler that the host may have; with 1 it goes nowhere.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    for which in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE):
+        resource.setrlimit(which, (0, 0))
+    for which, most in (
+        (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_MEMLOCK, 1 << 16),
+        (resource.RLIMIT_STACK, 8 << 20),
+    ):
+        _, hard = resource.getrlimit(which)
+        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        # Deep recursion may want a larger stack, which is memory like any other.
+        resource.setrlimit(which, (value, hard if which == resource.RLIMIT_STACK else value))
+    # Whoever started us may ignore these, as a shell does for what it runs in the background.
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    kernel.restrict(seccomp)
+
+
+def main(fds: Sequence[int], give_up: Callable[[], None]) -> None:
     """Turn a fork of a launcher into a program, and run it; doesn't return.
 
     Args:
         fds: What becomes its stdin, stdout and stderr, the pipe of its reports and that of its
             orders: what it is, its limits, its environment.
-        seccomp: The filter of system calls.
-        user: The number of the user and of the group that it becomes; None to stay what it is.
+        give_up: Drops the rights that the launcher has.
     """
     try:
         os.setsid()
         for number, fd in enumerate(fds):
             os.dup2(fd, number)
         os.closerange(_FDS, 1 << 16)
+        give_up()
+        _rehearse()
         orders = wire.Pipe(_ORDERS)
         order = wire.receive(orders)
         if order is None:
             return
         header, body = order
-        _become(header["limits"], seccomp, header["env"], user)
+        _limit(header["limits"])
+        os.environ.update(header["env"])
         os.chdir(header["home"])
         if header["argv"]:
             _execute(header["argv"])
@@ -53,44 +81,38 @@ def main(fds: Sequence[int], seccomp: bytes, user: int | None = None) -> None:
         os._exit(125)
 
 
-def _become(limits: dict[str, int], seccomp: bytes, env: dict[str, str], user: int | None) -> None:
-    """Give up what a program may not have.
+def _rehearse() -> None:
+    """Do what needs no orders, and go through the motions of what does.
+
+    Most of what a fork takes is the copying of each page that it writes to for the first time, and
+    even to look at an object is to write to it. What is done here is done before anybody waits.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    for fd in (interpreter.STATUS, _ORDERS):
+        os.set_inheritable(fd, False)
+    interpreter.fresh_streams()
+    os.environ.update(json.loads('{"A": "b"}'))
+    os.environ.clear()
+    exec(compile("0", "<rehearsal>", "exec"), {})
+
+
+def _limit(limits: dict[str, int]) -> None:
+    """Set the limits that its orders name.
 
     Args:
         limits: Of its CPU seconds, memory, processes and file size; 0 for none.
-        seccomp: The filter of system calls.
-        env: Its environment.
-        user: The number of the user and of the group that it becomes; None to stay what it is.
     """
     for which, value in (
         (resource.RLIMIT_AS, limits["memory"]),
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_FSIZE, limits["file"]),
-        (resource.RLIMIT_NOFILE, 256),
     ):
         if value:
             resource.setrlimit(which, (value, value))
-    # With 0 a core still goes to a handler that the host may have; with 1 it goes nowhere.
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
-    for which in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE):
-        resource.setrlimit(which, (0, 0))
-    for which, most in ((resource.RLIMIT_MEMLOCK, 1 << 16), (resource.RLIMIT_STACK, 8 << 20)):
-        _, hard = resource.getrlimit(which)
-        value = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        # Deep recursion may want a larger stack, which is memory like any other.
-        resource.setrlimit(which, (value, value if which == resource.RLIMIT_MEMLOCK else hard))
     if limits["cpu"]:
         # The signal says that it was the limit; a program that ignores it dies a second later.
         resource.setrlimit(resource.RLIMIT_CPU, (limits["cpu"], limits["cpu"] + 1))
-    # Whoever started us may ignore these, as a shell does for what it runs in the background.
-    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(env)
-    kernel.give_up_privileges(seccomp, user)
-    for fd in (interpreter.STATUS, _ORDERS):
-        os.set_inheritable(fd, False)
 
 
 def _execute(argv: list[str]) -> None:

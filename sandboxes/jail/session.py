@@ -28,7 +28,6 @@ class Session:
     def serve(self) -> None:
         """Run cells until there are no more; doesn't return."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        interpreter.fresh_streams()
         while True:
             order = wire.receive(self._orders)
             if order is None:

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from leavings import descendants, settled
 
 from agentgym.errors import InfraError, UsageError
 from agentgym.sandbox import make_sandbox
@@ -85,6 +88,30 @@ box.exec("import time; time.sleep(60)", wall_seconds=60)
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_program_to_come_that_dies_is_replaced() -> None:
+    recipe = Recipe(None, "/usr/bin/python3", ("nturl2path",))
+    with make_sandbox(modules=recipe.modules) as box:
+        assert box.exec("print(1)").stdout == "1\n"
+        # One of this box and one of the box to spare, soon.
+        assert settled(lambda: len(_waiting(zygote(recipe))), 2) == 2
+        for pid in _waiting(zygote(recipe)):
+            os.kill(pid, signal.SIGKILL)
+        assert box.exec("print(2)").stdout == "2\n"
+    with make_sandbox(modules=recipe.modules, keep=0) as again:
+        assert again.exec("print(3)").stdout == "3\n"
+
+
+def _waiting(parent: Zygote) -> list[int]:
+    """Return the programs that wait for their orders: they have given up their rights."""
+    found = list[int]()
+    for pid in descendants(parent.pid):
+        with suppress(OSError):
+            rights = re.search(r"^CapPrm:\s*0+$", Path(f"/proc/{pid}/status").read_text(), re.M)
+            if rights is not None and not descendants(pid):
+                found.append(pid)
+    return found
 
 
 def test_closing_ends_what_is_under_way() -> None:
