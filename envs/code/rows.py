@@ -71,9 +71,10 @@ class RowProblems:
         answer = field(row, self._answer, self._name, index)
         return Task(self._id_of(index), str(question), final_answer(str(answer)))
 
-    def solution(self, index: int) -> str:
-        """Return what a row has for a worked solution; its answer alone where it has none."""
-        return str(field(self._rows[index], self._solution, self._name, index))
+    def solution(self, index: int) -> str | None:
+        """Return a row's worked solution, or its answer alone; None where there is neither."""
+        found = self._rows[index].get(self._solution)
+        return None if found is None or not str(found).strip() else str(found)
 
     def find(self, task_id: str) -> int:
         """Return the index of a task id."""

@@ -127,9 +127,12 @@ class MathScripts:
 
     def _solution(self, task: Task) -> str:
         tasks = self._tasks
-        if isinstance(tasks, RowProblems):
-            return tasks.solution(tasks.find(task.id))
-        raise UnscriptedError(NO_SOLUTION, "only rows have solutions in text; see `data`")
+        if not isinstance(tasks, RowProblems):
+            raise UnscriptedError(NO_SOLUTION, "only rows have solutions in text; see `data`")
+        solution = tasks.solution(tasks.find(task.id))
+        if solution is None:
+            raise UnscriptedError(NO_SOLUTION, "the row's field is empty")
+        return solution
 
     def _script(self, texts: Sequence[str], programs: Sequence[Program], answer: str) -> CodeScript:
         run, end = self._tools[0], self._tools[-1]

@@ -114,6 +114,9 @@ def test_a_problem_without_a_solution_is_not_rewritten() -> None:
     assert "Worked solution:\n12 * 9 = 108" in str(writer.asking(env.tasks[0])[1]["content"])
     with pytest.raises(UnscriptedError, match="no solution: there is an answer alone"):
         writer.asking(env.tasks[2])
+    empty = make(data=[{"question": "?", "solution": "", "answer": "1"}])
+    with pytest.raises(UnscriptedError, match="no solution: the row's field is empty"):
+        empty.scriptwriter().by_rule(empty.tasks[0])
     generated = make(data=None)
     with pytest.raises(UnscriptedError, match="no solution: only rows"):
         generated.scriptwriter().asking(generated.tasks[0])
