@@ -181,12 +181,13 @@ def as_python(expression: str) -> str | None:
         return None
     try:
         tree = ast.parse(expression.strip(), mode="eval")
-        for node in ast.walk(tree.body):
-            if not isinstance(node, _NODES):
-                return None
-        return ast.unparse(tree)
+        if not all(isinstance(node, _NODES) for node in ast.walk(tree.body)):
+            return None
+        python = ast.unparse(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    # A float that takes an exponent to write is none that people calculate with.
+    return None if "e" in python else python
 
 
 def _calculation(inside: str) -> Calculation | None:

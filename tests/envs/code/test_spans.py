@@ -42,28 +42,20 @@ def test_arithmetic_is_written_anew(written: str, python: str) -> None:
     assert as_python(written) == python
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        *("", " ", "5*", "10%3", "1,2+3", "5 apples*2", "2x", "1..2", "(1+2", "1=1", "1\n+2", "()"),
-        *(
-            "__import__('os')",
-            "a",
-            "[1]",
-            "1if 1else 2",
-            "1,",
-            "1e9",
-            "1j",
-            "1_0",
-            "lambda:1",
-        ),
-        *("1+" * 150 + "1", "(" * 99 + "1" + ")" * 99, "-" * 199 + "1"),
-    ],
-)
+NO_NUMBERS = ("", " ", "5*", "10%3", "1,2+3", "5 apples*2", "2x", "1..2", "(1+2", "1=1", "1\n+2")
+CODE = ("__import__('os')", "a", "[1]", "()", "1if 1else 2", "1,", "1e9", "1j", "1_0", "lambda:1")
+TOO_LONG = ("1+" * 150 + "1", "1" * 20 + ".5 + 1")
+
+
+@pytest.mark.parametrize("written", [*NO_NUMBERS, *CODE, *TOO_LONG])
 def test_what_is_no_arithmetic_is_none(written: str) -> None:
-    assert as_python(written) in (None, "1", f"{'-' * 199}1")
-    if len(written) < 100:
-        assert as_python(written) is None
+    assert as_python(written) is None
+
+
+def test_deep_nesting_is_arithmetic_or_none_and_never_an_error() -> None:
+    for written in ("(" * 99 + "1" + ")" * 99, "-" * 199 + "1", "(" * 200, "1-" * 99 + "1"):
+        python = as_python(written)
+        assert python is None or set(python) <= set("1- ")
 
 
 @given(st.text("0123456789.,+-*/()%$x^ =<>", max_size=30) | st.text(max_size=30))
@@ -72,7 +64,7 @@ def test_any_text_is_arithmetic_or_none(text: str) -> None:
     if python is not None:
         nodes = {type(node).__name__ for node in ast.walk(ast.parse(python))}
         assert not nodes & {"Call", "Name", "Attribute", "Tuple", "Subscript"}
-        assert as_python(python) == python or "e" in python  # a number too long for its digits
+        assert len(python) > 200 or as_python(python) == python
 
 
 @given(st.text("0123456789+-*/=<>#\\{} \nab", max_size=60))
