@@ -15,7 +15,7 @@ from agentgym import registry
 from agentgym.errors import UsageError
 from agentgym.message import Message
 from agentgym.policies.script import ScriptPolicy
-from agentgym.progress import Display, EpisodeProgress
+from agentgym.progress import Display, Progress
 from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig, Writer
 from agentgym.scripts import Script, UnscriptedError, scriptwriter
 from agentgym.stop_reason import StopReason
@@ -133,10 +133,12 @@ def convert(
     specs = [EpisodeSpec(index, seed + k, meta=meta) for k, index in enumerate(chosen)]
     with (
         Collector(env_id, env_kwargs, policy, config, writer=sieve) as collector,
-        EpisodeProgress(len(specs), "convert", display=display) as progress,
+        Progress(len(specs), "convert", display=display) as progress,
     ):
         try:
-            played = collector.collect(specs, progress, seed=seed)
+            played = collector.collect(
+                specs, lambda _: progress(sieve.seen, sieve.figures), seed=seed
+            )
         finally:
             if rewriter is not None:
                 collector.run(rewriter.close)
@@ -155,6 +157,14 @@ class _Sieve:
         self._policy, self._writer, self._on_left_out = policy, writer, on_left_out
         self.kept: set[str] = set()
         self.left_out: list[LeftOut] = []
+
+    @property
+    def seen(self) -> int:
+        return len(self.kept) + len(self.left_out)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return {"kept": len(self.kept), "left out": len(self.left_out)}
 
     def add(self, trajectory: Trajectory) -> None:
         flaw = self._flaw(trajectory)
