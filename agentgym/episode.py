@@ -113,6 +113,7 @@ class Episode:
                 info,
                 briefing.tools,
                 briefing.action_format,
+                trajectory.task_id,
             )
             completion = await self._generate(request)
             turn = conversation.complete(completion)

@@ -66,6 +66,7 @@ class Request:
         info: The environment's last `info`, for experts.
         tools: What may be called.
         action_format: How the environment has its actions written; None for a foreign one.
+        task_id: What the episode is about; empty where the environment names no tasks.
     """
 
     episode: str
@@ -75,6 +76,7 @@ class Request:
     info: Mapping[str, Any] = field(default_factory=dict[str, Any])
     tools: Sequence[ToolSpec] = ()
     action_format: ActionFormat | None = None
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

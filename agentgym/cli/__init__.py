@@ -18,6 +18,7 @@ VERBS = {
     "check": "Run the conformance checks on an environment.",
     "eval": "Run a policy and print how well it does.",
     "collect": "Run a policy and keep its trajectories.",
+    "convert": "Turn worked solutions into trajectories.",
     "train": "Train a policy.",
     "model": "Build a model.",
     "export": "Write a run's trajectories in another format.",

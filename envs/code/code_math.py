@@ -8,6 +8,7 @@ from agentgym.envs.code.env import CodeEnv
 from agentgym.envs.code.judge import JUDGES, Judge
 from agentgym.envs.code.problems import GeneratedProblems
 from agentgym.envs.code.rows import RowProblems, Rows
+from agentgym.envs.code.scripts import MathScripts
 from agentgym.envs.code.verifier import check_installed
 from agentgym.errors import DataError, UnknownNameError
 from agentgym.task import TaskSet
@@ -26,6 +27,8 @@ class CodeMathEnv(CodeEnv):
         question_field: What the rows call their question; guessed where None.
         answer_field: What they call their answer; guessed where None.
         id_field: What tells rows apart; their numbers do where None.
+        solution_field: What the rows call their worked solution, which is only read when solutions
+            are converted; guessed where None.
         judge: "exact" compares numbers; "math_verify" leaves what is no number to math-verify.
             Where None, the first for generated problems, the second for rows.
         **options: See `CodeEnv`.
@@ -54,6 +57,7 @@ class CodeMathEnv(CodeEnv):
         question_field: str | None = None,
         answer_field: str | None = None,
         id_field: str | None = None,
+        solution_field: str | None = None,
         judge: str | None = None,
         **options: Any,
     ) -> None:
@@ -62,12 +66,22 @@ class CodeMathEnv(CodeEnv):
         if data is None:
             self.tasks = GeneratedProblems(split, difficulty, families, problems)
         else:
-            self.tasks = RowProblems(data, question_field, answer_field, id_field)
+            self.tasks = RowProblems(data, question_field, answer_field, id_field, solution_field)
         usual = Judge.EXACT if data is None else Judge.MATH_VERIFY
         chosen = usual if judge is None else _member(judge)
         if chosen is Judge.MATH_VERIFY:
             check_installed()
         self._right = JUDGES[chosen]
+
+    def scriptwriter(self) -> MathScripts:
+        """Return what turns worked solutions into episodes of this environment."""
+        return MathScripts(
+            self.tasks,
+            self.action_format,
+            self.tools,
+            max_turns=self.max_turns,
+            stateful=self.stateful,
+        )
 
     def _pose(self) -> str:
         if self.task.truth is None:

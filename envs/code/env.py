@@ -25,6 +25,10 @@ from agentgym.tool import ToolCall, ToolSpec
 
 SUCCESS, FAILURE = 1.0, -1.0
 """ReTool's rewards, at the end of the episode; every other turn earns nothing."""
+NO_OUTPUT = "(no output)"
+"""What is shown of code that showed nothing."""
+OPEN_OUTPUT, CLOSE_OUTPUT = "<interpreter>", "</interpreter>"
+"""What output stands between, in the format `tags`."""
 
 
 @dataclass(slots=True)
@@ -81,6 +85,9 @@ class CodeEnv(AgentEnv):
         instructions: See `AgentEnv`.
         render_mode: None or "ansi".
 
+    Attributes:
+        stateful: Whether names outlive the turn that made them.
+
     Raises:
         UsageError: If an option is none of the above.
     """
@@ -126,13 +133,13 @@ class CodeEnv(AgentEnv):
             ToolSpec.text(answer, self.answer_about, "answer", "the answer and nothing else"),
         )
         options = {"wall_seconds": code_seconds, "cpu_seconds": code_seconds}
-        self._make_box = sandbox_maker(
-            sandbox, **{**options, "stateful": stateful, **(sandbox_options or {})}
-        )
+        options = {**options, "stateful": stateful, **(sandbox_options or {})}
+        self.stateful = bool(options["stateful"])
+        self._make_box = sandbox_maker(sandbox, **options)
         self._interpreter = partial(
             Interpreter, show_last=show_last, traceback=traceback, most_chars=output_chars
         )
-        self._wrap = "<interpreter>{}</interpreter>" if tagged else "{}"
+        self._wrap = f"{OPEN_OUTPUT}{{}}{CLOSE_OUTPUT}" if tagged else "{}"
         self._box: Sandbox | None = None
         self._usage = Usage()
         self._found: str | None = None  # what the expert's own code printed
@@ -186,7 +193,7 @@ class CodeEnv(AgentEnv):
         self._usage.count(code, output)
         if output.ok and code.strip() == (self._expert_code() or "").strip():
             self._found = output.text
-        return self._wrap.format(output.text or "(no output)")
+        return self._wrap.format(output.text or NO_OUTPUT)
 
     def _end(self, answer: str, shown: list[str]) -> Frame:
         right, said, metrics = self._judge(answer)

@@ -4,6 +4,7 @@ Integers, fractions and decimals are compared exactly, which needs nothing but P
 wrong. Everything else is mathematics, and math-verify decides (`verifier.py`).
 """
 
+import math
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -14,6 +15,9 @@ from agentgym.envs.code.verifier import verified
 
 _MOST_DIGITS = 4000
 """Longer numbers are no answers: Python refuses to read them, and nobody asks for them."""
+_FLOAT_ERROR = 10**9
+"""A float is right to one part in this many, after the few steps of a calculation."""
+_FLOAT = re.compile("[.e]")
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _PLAIN = re.compile(_NUMBER)
@@ -46,6 +50,28 @@ def same_answer(given: str, truth: str) -> bool:
     return mine == right if mine is not None and right is not None else verified(given, truth)
 
 
+def same_figure(printed: str, stated: str) -> bool:
+    """Return whether a program printed the number that a text states.
+
+    Args:
+        printed: As Python prints it: 3.0, 0.30000000000000004, 1e-05, or a fraction.
+        stated: As people write it. Of a decimal, the last place may be rounded or cut off, and a
+            percentage may stand for its hundredth.
+    """
+    if printed.strip() == stated.strip():
+        return True
+    bare = stated.strip().strip("$%").strip()
+    shown, meant = _printed(printed), number(bare)
+    if shown is None or meant is None:
+        return False
+    places = len(bare.partition(".")[2]) if _PLAIN.fullmatch(bare.replace(",", "")) else 0
+    within = max(abs(meant), Fraction(1)) / _FLOAT_ERROR if _FLOAT.search(printed) else Fraction(0)
+    if places:
+        within = max(within, Fraction(1, 10**places))
+    scales = (1, 100) if stated.strip().endswith("%") else (1,)
+    return any(abs(shown * scale - meant) <= within for scale in scales)
+
+
 JUDGES: dict[Judge, Callable[[str, str], bool]] = {
     Judge.EXACT: same_number,
     Judge.MATH_VERIFY: same_answer,
@@ -73,6 +99,17 @@ def number(text: str) -> Fraction | None:
     if (ratio := _LATEX_RATIO.fullmatch(body)) is not None:
         return _divided(ratio[1], ratio[2], ratio[3])
     return None
+
+
+def _printed(text: str) -> Fraction | None:
+    exact = number(text)
+    if exact is not None:
+        return exact
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return Fraction(value) if math.isfinite(value) else None
 
 
 def _divided(sign: str, above: str, below: str) -> Fraction | None:

@@ -65,11 +65,15 @@ class GeneratedProblems:
         return self._count
 
     def __getitem__(self, index: int, /) -> Task:
-        family = self.families[index % len(self.families)]
+        family = self.family(index)
         number = index // len(self.families)
         problem = generate(self.split, self.level, family, number)
         task_id = f"{self.level}/{self.split}/{family}/{number}"
         return Task(task_id, problem.question, problem.answer, asdict(problem))
+
+    def family(self, index: int) -> str:
+        """Return the family of a problem."""
+        return self.families[index % len(self.families)]
 
     def find(self, task_id: str) -> int:
         """Return the index of a task id."""

@@ -15,6 +15,7 @@ from agentgym.errors import DataError, MissingDependencyError, UnknownNameError,
 from agentgym.task import Task
 
 _QUESTIONS = ("question", "problem", "prompt", "input", "text")
+_SOLUTIONS = ("solution", "rationale", "explanation")
 _ANSWERS = ("answer", "final_answer", "expected_answer", "output", "solution")
 
 
@@ -38,6 +39,8 @@ class RowProblems:
         question: The field that holds the question; the first of the usual names if None.
         answer: The field that holds the answer; the first of the usual names if None.
         task_id: The field that tells rows apart; their numbers do if None.
+        solution: The field that holds the worked solution; the first of the usual names if None,
+            or else the answer's.
 
     Raises:
         DataError: If the file can't be read, or a field is missing.
@@ -49,12 +52,15 @@ class RowProblems:
         question: str | None = None,
         answer: str | None = None,
         task_id: str | None = None,
+        solution: str | None = None,
     ) -> None:
         self._rows, self._name = read_rows(data)
         self._id = task_id
         first = self._rows[0]
         self._question = pick_field(first, question, _QUESTIONS, "question", self._name)
         self._answer = pick_field(first, answer, _ANSWERS, "answer", self._name)
+        usual = (*_SOLUTIONS, self._answer)
+        self._solution = pick_field(first, solution, usual, "solution", self._name)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -64,6 +70,11 @@ class RowProblems:
         question = field(row, self._question, self._name, index)
         answer = field(row, self._answer, self._name, index)
         return Task(self._id_of(index), str(question), final_answer(str(answer)))
+
+    def solution(self, index: int) -> str | None:
+        """Return a row's worked solution, or its answer alone; None where there is neither."""
+        found = self._rows[index].get(self._solution)
+        return None if found is None or not str(found).strip() else str(found)
 
     def find(self, task_id: str) -> int:
         """Return the index of a task id."""

@@ -36,6 +36,7 @@ def test_a_given_folder_is_taken_as_it_is() -> None:
         ("eval", toy_envs.COUNTER, "--policy", "oracle"),
         ("collect", toy_envs.COUNTER, "--policy", "random", "max_turn=3"),
         ("play", toy_envs.COUNTER, "max_turn=3"),
+        ("convert", toy_envs.COUNTER),
     ],
 )
 def test_a_refused_command_leaves_no_folder(words: tuple[str, ...], tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_a_number_out_of_range(
     "words",
     [
         ("play", toy_envs.COUNTER, "--seed", "-1"),
+        ("convert", toy_envs.COUNTER, "--first", "-1"),
+        ("convert", toy_envs.COUNTER, "--episodes", "0"),
         ("demo", "--seed", "-1"),
         ("model", "tiny", "model", "--seed", "-1"),
         ("model", "tiny", "model", "--episodes", "0"),

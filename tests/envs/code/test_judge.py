@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgym.envs.code import verifier
-from agentgym.envs.code.judge import number, same_answer, same_number
+from agentgym.envs.code.judge import number, same_answer, same_figure, same_number
 from agentgym.errors import MissingDependencyError
 
 
@@ -107,3 +107,34 @@ def test_an_answer_that_takes_for_ever_is_wrong_and_holds_up_nobody(
     assert not same_answer(r"\sqrt{9}", "3")
     monkeypatch.undo()
     assert same_answer(r"\sqrt{9}", "3")
+
+
+@pytest.mark.parametrize(
+    ("printed", "stated", "same"),
+    [
+        ("3.0", "3", True),
+        ("0.30000000000000004", ".3", True),
+        ("108000", "108,000", True),
+        ("3.3333333333333335", "3.33", True),
+        ("66.66666666666667", "66.67", True),
+        ("66.66666666666667", "66.6", True),
+        ("66.66666666666667", "66", False),
+        ("0.4", "40%", True),
+        ("40", "40%", True),
+        ("5.4", "$5.40", True),
+        ("0.75", "3/4", True),
+        ("-7/12", "-7/12", True),
+        ("1e-05", "0.00001", True),
+        ("12345678901234567890", "12345678901234567891", False),
+        ("3", "4", False),
+        ("inf", "3", False),
+        ("nan", "3", False),
+        ("[3]", "3", False),
+        ("3", "three", False),
+        ("", "3", False),
+    ],
+)
+def test_a_printed_number_is_the_stated_one_as_far_as_that_goes(
+    printed: str, stated: str, same: bool
+) -> None:
+    assert same_figure(printed, stated) is same

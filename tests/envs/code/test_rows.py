@@ -67,7 +67,11 @@ def test_what_is_wrong_with_a_file_is_said(
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"question": "questoin"}, "question"), ({"answer": "label"}, "'label'")],
+    [
+        ({"question": "questoin"}, "question"),
+        ({"answer": "label"}, "'label'"),
+        ({"solution": "anwser"}, "answer"),
+    ],
 )
 def test_a_field_that_is_not_there_is_named(options: dict[str, Any], says: str) -> None:
     with pytest.raises(DataError, match=says):
@@ -80,6 +84,15 @@ def test_a_row_that_lacks_a_field_and_ids_that_repeat_are_named() -> None:
         RowProblems(rows)[1]
     with pytest.raises(DataError, match="must differ"):
         RowProblems(rows, task_id="id").find("a")
+
+
+def test_a_solution_is_in_its_own_field_or_in_the_answers() -> None:
+    assert RowProblems(GSM8K_ROWS).solution(0) == GSM8K_ROWS[0]["answer"]
+    rows = [{"question": "?", "answer": "1", "solution": text} for text in ("0+1", " ", None)]
+    rows.append({"question": "?", "answer": "1"})
+    problems = RowProblems(rows)
+    assert [problems.solution(index) for index in range(4)] == ["0+1", None, None, None]
+    assert RowProblems(rows, solution="answer").solution(1) == "1"
 
 
 def test_the_final_answer_ends_a_solution() -> None:
