@@ -96,8 +96,10 @@ def test_a_program_to_come_that_dies_is_replaced() -> None:
         assert box.exec("print(1)").stdout == "1\n"
         # One of this box and one of the box to spare, soon.
         assert settled(lambda: len(_waiting(zygote(recipe))), 2) == 2
-        for pid in _waiting(zygote(recipe)):
+        waiting = _waiting(zygote(recipe))
+        for pid in waiting:
             os.kill(pid, signal.SIGKILL)
+        assert settled(lambda: any(_runs(str(pid)) for pid in waiting), False) is False
         assert box.exec("print(2)").stdout == "2\n"
     with make_sandbox(modules=recipe.modules, keep=0) as again:
         assert again.exec("print(3)").stdout == "3\n"
