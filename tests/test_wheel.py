@@ -21,7 +21,7 @@ EXTRAS = {
     *("pandas", "pyarrow", "datasets", "matplotlib"),
     *("math_verify", "mcp", "mcp_types", "docker"),
     *("alfworld", "textworld", "tensorboard", "wandb", "trackio"),
-    *("fastapi", "starlette", "uvicorn", "prometheus_client", "httpx"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "httpx", "openai"),
 }
 """What extras install, by import name."""
 

@@ -12,7 +12,6 @@ from agentgym.config import parse_overrides
 from agentgym.conversion import Conversion, LeftOut, Rewriter, convert
 from agentgym.errors import UsageError
 from agentgym.files import strict_json, write_atomically
-from agentgym.registry import missing_extras_named
 from agentgym.store import Store
 
 LEFT_OUT = "left_out.jsonl"
@@ -93,8 +92,8 @@ def _rewriter(
         raise UsageError("A model is given by its name and its place: --model NAME --url URL")
     if model is None or url is None:
         return None
-    with missing_extras_named():
-        from agentgym.chat_endpoint import ChatEndpoint
+    from agentgym.chat_endpoint import ChatEndpoint
+
     return ChatEndpoint(url, model, temperature=temperature, max_tokens=max_tokens)
 
 

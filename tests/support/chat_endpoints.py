@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -25,10 +26,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server, and what it was asked: path, headers and body of each request."""
+    """A server, and what it was asked: path, headers (lower case) and body of each request."""
 
     url: str
     requests: list[tuple[str, Mapping[str, str], Any]]
+
+
+def _by_name(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 @contextmanager
@@ -41,7 +46,7 @@ def chat_endpoint(reply: Callable[[Any], Answer]) -> Generator[Endpoint]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            requests.append((self.path, dict(self.headers), body))
+            requests.append((self.path, _by_name(self.headers), body))
             answer = reply(body)
             text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
             self.send_response(answer.status)
