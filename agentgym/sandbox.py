@@ -148,6 +148,11 @@ class Sandbox(ABC):
     def __init__(self, spec: SandboxSpec) -> None:
         self.spec = spec
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this machine makes of the backend's promises, in sentences for people to read."""
+        return ()
+
     def exec(
         self,
         code: str | Sequence[str],

@@ -44,6 +44,10 @@ class Kept(Sandbox):
         """Where the keeper is asked; None where there is none any more."""
 
     @abstractmethod
+    def _drop(self) -> None:
+        """Let go of the box, whoever wants it; may be called more than once."""
+
+    @abstractmethod
     def _give_up(self) -> None:
         """End a box whose keeper doesn't answer, by force."""
 
@@ -169,7 +173,7 @@ class Kept(Sandbox):
                 raise UsageError("The sandbox was closed while it was at work")
             if answer is None:
                 death = self._death()
-                self.close()
+                self._drop()
                 raise death
             return answer
 

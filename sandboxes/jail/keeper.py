@@ -37,16 +37,19 @@ class Keeper:
         self._session: Process | None = None
         self._fault: Exception | None = None
 
-    def prepare(self, outer_uid: int, outer_gid: int) -> None:
+    def prepare(self, outer_uid: int, outer_gid: int, cgroup: int | None = None) -> None:
         """Do what can be done before there is a request.
 
         Args:
             outer_uid: The user that this process is, or was in the namespace around it.
             outer_gid: And the group.
+            cgroup: Where the launcher and the programs belong: whoever writes 0 to it is in. The
+                keeper works for the host, and stays out.
         """
         # Process 1 gets what signals it handles, from programs too, and Python handles this one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._ids = outer_uid, outer_gid
+        self._cgroup = cgroup
         try:
             self._launcher = self._launch()
             self._set_up()
@@ -81,6 +84,11 @@ class Keeper:
                 reply, data = {"error": _said(fault)}, b""
             wire.send(connection, reply, data)
 
+    @property
+    def fault(self) -> Exception | None:
+        """Why it could not be prepared; None if it could."""
+        return self._fault
+
     # What a keeper elsewhere does in its own way.
 
     def _launch(self) -> Launcher:
@@ -89,7 +97,15 @@ class Keeper:
         kernel.map_ids(*self._ids, UID, GID)
         kernel.hide()
         kernel.unshare(kernel.NEWPID)
-        return Launcher(_mount_proc, lambda fds: program.main(fds, self._seccomp))
+        return Launcher(self._surround, lambda fds: program.main(fds, self._seccomp))
+
+    def _surround(self) -> None:
+        """Give the launcher what is around programs."""
+        if self._cgroup is not None:
+            os.write(self._cgroup, b"0")
+            # Or programs would see what the host calls their cgroup.
+            kernel.unshare(kernel.NEWCGROUP)
+        _mount_proc()
 
     def _set_up(self) -> None:
         """Make the working directory, and all else that a program finds."""
