@@ -64,10 +64,11 @@ def main(control_fd: int, modules: list[str]) -> None:
             except OSError as fault:
                 answer = str(fault).encode()
             control.send(answer)
+            os.close(fds.pop(0))  # or the one to spare would keep it open
             # A new one is in the cgroup that came with the request for it.
-            if answer.endswith(SPARE) or not fds[1:]:
+            if answer.endswith(SPARE) or not fds:
                 with contextlib.suppress(OSError):
-                    boxes.make_spare(*fds[1:])
+                    boxes.make_spare(*fds)
         elif words[0] == b"kill":
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(words[1]), signal.SIGKILL)
