@@ -149,13 +149,14 @@ class Cgroups:
 
     def _inherit(self, namespace: int) -> None:
         """Take over what processes left behind that have ended."""
-        for name in os.listdir(self.place.folder):
-            found = _NAME.fullmatch(name)
+        for path in self.place.folder.iterdir():
+            found = _NAME.fullmatch(path.name)
             # Those of another namespace may live, for all that can be seen from here.
             if found is None or int(found[1]) != namespace:
                 continue
-            if _start_ticks(int(found[2])) != int(found[3]):
-                self.remove(f"{self.place.folder}/{name}")
+            with suppress(PermissionError):  # whoever can't be seen may live as well
+                if _start_ticks(int(found[2])) != int(found[3]):
+                    self.remove(str(path))
 
     def remove(self, path: str) -> None:
         """Have a cgroup removed as soon as its processes are gone."""

@@ -206,11 +206,13 @@ class Zygote:
             fds = [fd for fd in (connection, entrance) if fd is not None]
             socket.send_fds(self._control, [request], fds)
             return self._control.recv(256)
-        except OSError as fault:
+        except BaseException as fault:
             # It goes on for the boxes that it has; what it answers late would be taken for the
             # answer to something else.
             self._retired = True
-            raise InfraError(f"The sandbox's zygote does not answer: {fault}") from fault
+            if isinstance(fault, OSError):
+                raise InfraError(f"The sandbox's zygote does not answer: {fault}") from fault
+            raise
         finally:
             if entrance is not None:
                 os.close(entrance)
