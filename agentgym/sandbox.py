@@ -102,9 +102,9 @@ class ExecResult:
         seconds: How long it took.
         cpu_seconds: CPU time of its processes that it waited for; 0 in a stateful box.
         limit: The limit that ended it or that its last error comes from; None if there was none.
-            Wall and CPU time are measured. That an error comes from memory, processes or the disk
-            is what Python code says of itself, true or not; a command that runs out of them fails
-            in its own way.
+            Wall and CPU time are measured, and that the kernel killed for want of memory. That an
+            error comes from memory, processes or the disk is otherwise what Python code says of
+            itself, true or not; a command that runs out of them fails in its own way.
         dropped: Bytes of stdout and of stderr beyond the limit.
         value: The last expression's value as a notebook shows it, the first `output_bytes` of it;
             None outside stateful boxes.
@@ -147,6 +147,11 @@ class Sandbox(ABC):
 
     def __init__(self, spec: SandboxSpec) -> None:
         self.spec = spec
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this machine makes of the backend's promises, in sentences for people to read."""
+        return ()
 
     def exec(
         self,

@@ -35,8 +35,9 @@ def check_sandbox(name: str, **options: Any) -> Report:
     """
     with make_sandbox(name, **options) as box:
         isolated = box.exec("").isolation != "none"
+        notes = box.notes
     rules = [*RULES, *(ISOLATION_RULES if isolated else ())]
-    return Report(name, tuple(check_sandbox_rule(rule, name, **options) for rule in rules))
+    return Report(name, tuple(check_sandbox_rule(rule, name, **options) for rule in rules), notes)
 
 
 def check_sandbox_rule(rule: str, name: str, **options: Any) -> Result:

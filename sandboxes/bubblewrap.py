@@ -14,20 +14,26 @@ What each part adds:
 | no capabilities, no new privileges | mounting, tracing, setuid |
 | seccomp | kernel code that a program in a box has no use for; memory that no limit counts |
 | rlimits | memory and CPU time of a process, number of processes, size of a file |
+| memory cgroup per box, without swap, where there can be one | using more memory together |
 
-What it does not do: `memory_mb` and `cpu_seconds` are of one process, so a box may use as much as
-its processes together; the kernel is shared, so a hole in it is a hole in the box.
+What it does not do: `cpu_seconds` is of one process, and so is `memory_mb` where there can be no
+cgroup, so a box may use as much as its processes together; the kernel is shared, so a hole in it is
+a hole in the box.
 """
 
 import os
 
+from agentgym.errors import InfraError
 from agentgym.sandbox import SandboxSpec
+from agentgym.sandboxes.cgroup_places import NoPlaceError
+from agentgym.sandboxes.cgroups import own_cgroups
 from agentgym.sandboxes.jail import wire
-from agentgym.sandboxes.kept import KEPT, MIB, Kept
-from agentgym.sandboxes.zygotes import Recipe, zygote
+from agentgym.sandboxes.kept import KEPT, MIB
+from agentgym.sandboxes.together import OutOfMemoryError, Together, together_bytes
+from agentgym.sandboxes.zygotes import Fork, Recipe, zygote
 
 
-class Bubblewrap(Kept):
+class Bubblewrap(Together):
     """A box of bubblewrap's.
 
     Args:
@@ -47,23 +53,64 @@ class Bubblewrap(Kept):
     ) -> None:
         super().__init__(spec, keep)
         image = None if spec.image is None else os.path.abspath(spec.image)
-        self._fork = zygote(Recipe(image, python, spec.modules)).box()
-        self._open(disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
+        self._recipe = Recipe(image, python, spec.modules)
+        self._fork: Fork | None = None
+        self._start()
+
+    def _start(self) -> None:
+        spec = self.spec
+        memory_bytes = together_bytes(spec.memory_mb, spec.disk_mb)
+        self._fork = zygote(self._recipe).box(memory_bytes)
+        self._count()
+        try:
+            self._open(disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
+        except BaseException:
+            self._drop()
+            raise
 
     @property
-    def _connection(self) -> wire.Connection:
-        return self._fork.connection
+    def _connection(self) -> wire.Connection | None:
+        return None if self._fork is None else self._fork.connection
 
-    def _put_by(self, most: int) -> bool:
-        return self._fork.zygote.idle.put(self._fork, most)
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Whether boxes have a memory cgroup; see `Sandbox.notes`."""
+        try:
+            return (f"Each box has a memory cgroup ({own_cgroups().place}).",)
+        except NoPlaceError as fault:
+            return (f"Boxes have no memory cgroup, so memory_mb is of each process: {fault}.",)
+
+    def _kills(self) -> int:
+        """Return how many processes of the box were killed for want of memory."""
+        return 0 if self._fork is None or self._fork.cgroup is None else self._fork.cgroup.kills()
+
+    def _count(self) -> None:
+        self._kills_before = self._kills()
+
+    def _explains(self, exit_code: int) -> bool:
+        return self._kills() > self._kills_before
+
+    def _death(self) -> InfraError:
+        if self._kills() > self._kills_before:
+            return OutOfMemoryError("The sandbox's programs ran out of memory and ended it")
+        return super()._death()
 
     def _give_up(self) -> None:
-        self._closed = True
-        self._fork.end()
+        fork, self._closed = self._fork, True
+        self._drop()
+        if fork is not None:
+            fork.zygote.kill(fork)
 
-    def _discard(self) -> None:
-        self._closed = True
-        self._fork.shut()
+    def _put_by(self, most: int) -> bool:
+        return self._fork is not None and self._fork.zygote.idle.put(self._fork, most)
+
+    def _drop(self) -> None:
+        fork = self._fork
+        if fork is None or self._owner != os.getpid():
+            return
         # Whoever waits for an answer stops waiting before the descriptor can become another's.
+        fork.shut()
         with self._lock:
-            self._fork.connection.close()
+            if self._fork is fork:  # and not what came after it
+                self._fork = None
+            fork.close()

@@ -22,8 +22,8 @@ from agentgym.sandboxes.engine import ENGINE_SECONDS, Streams, address, client, 
 from agentgym.sandboxes.idle import Idle
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.jail.container import CAPABILITIES
-from agentgym.sandboxes.kept import MIB
 from agentgym.sandboxes.seccomp import seccomp_filter
+from agentgym.sandboxes.together import together_bytes
 
 LABEL = "agentgym"
 """On every container of ours, so that what was left behind can be found."""
@@ -51,7 +51,6 @@ for name, source in sent["sources"]:
 module.main(sent)
 """
 _EVENT_SECONDS = 0.5
-_KEEPER_MB = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +120,11 @@ class Container:
             missing = " ".join(ready[0]["missing"])
             raise InfraError(f"The image {recipe.image} can't import {missing}; install it there")
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was ended."""
+        return self._id is None
+
     def ran_out_of_memory(self, since: float) -> bool:
         """Whether the kernel has ended a process of it for want of memory since then (a time)."""
         if self._id is None:
@@ -134,6 +138,11 @@ class Container:
                 events.close()
                 return True
         return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was ended."""
+        return self._id is None
 
     def put_by(self, most: int) -> bool:
         """Have it emptied for the next box like it; see `Idle.put`."""
@@ -200,8 +209,7 @@ os.register_at_fork(after_in_child=_forget)
 def _arguments(recipe: Recipe) -> dict[str, Any]:
     from docker.types import LogConfig
 
-    # Files lie in memory, too.
-    memory = (recipe.memory_mb + recipe.disk_mb + _KEEPER_MB) * MIB
+    memory = together_bytes(recipe.memory_mb, recipe.disk_mb)
     size = f"size={recipe.disk_mb}m,nr_inodes={1024 + 64 * recipe.disk_mb}"
     return {
         "image": recipe.image,

@@ -21,21 +21,20 @@ What it does not do: the kernel is shared unless `runtime` says otherwise (gViso
 
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from agentgym.errors import DataError, InfraError
-from agentgym.sandbox import ExecResult, Limit, SandboxSpec
+from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.containers import Recipe, container
 from agentgym.sandboxes.jail import wire
-from agentgym.sandboxes.kept import KEPT, MIB, Kept
+from agentgym.sandboxes.kept import KEPT, MIB
+from agentgym.sandboxes.together import OutOfMemoryError, Together
 
 IMAGE = "agentgym-python"
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # as a shell says it of a command
 
 
-class Docker(Kept):
+class Docker(Together):
     """A container.
 
     Args:
@@ -80,17 +79,16 @@ class Docker(Kept):
 
     def _start(self) -> None:
         self._container = container(self._recipe, self._engine)
-        self._began = time.time()
-        self._closed = False
+        self._count()
         try:
             self._open()
         except BaseException:
-            self._discard()
+            self._drop()
             raise
 
     @property
-    def _connection(self) -> wire.Connection:
-        return self._container.connection
+    def _connection(self) -> wire.Connection | None:
+        return None if self._container.ended else self._container.connection
 
     def _limits(self, cpu: int) -> dict[str, int]:
         # The container's own limit counts its processes alone; an rlimit would count the host's.
@@ -103,32 +101,16 @@ class Docker(Kept):
             raise DataError(f"{what}: {len(body)} bytes, more than disk_mb={self.spec.disk_mb}")
         return super()._data(header, body)
 
-    def _exec(
-        self, header: dict[str, Any], body: bytes, seconds: float, files_out: Sequence[str]
-    ) -> ExecResult:
-        began = self._began = time.time()
-        try:
-            result = super()._exec(header, body, seconds, files_out)
-        except _OutOfMemoryError:
-            # A program can see to it that the kernel ends the keeper in its place.
-            self._start()
-            return ExecResult(
-                stdout="",
-                stderr="the sandbox ran out of memory and begins again without its files\n",
-                exit_code=-signal.SIGKILL,
-                seconds=time.time() - began,
-                limit=Limit.MEMORY,
-                isolation=self.isolation,
-                state_lost=self.spec.stateful,
-            )
-        unexplained = result.exit_code in _KILLED and result.limit is None
-        if unexplained and self._container.ran_out_of_memory(began):
-            return replace(result, limit=Limit.MEMORY)
-        return result
+    def _count(self) -> None:
+        self._began = time.time()
+
+    def _explains(self, exit_code: int) -> bool:
+        # It takes the engine's time to say, so it is asked only where it can be.
+        return exit_code in _KILLED and self._container.ran_out_of_memory(self._began)
 
     def _death(self) -> InfraError:
         if self._container.ran_out_of_memory(self._began):
-            return _OutOfMemoryError("The sandbox's container ran out of memory")
+            return OutOfMemoryError("The sandbox's container ran out of memory")
         said = self._container.connection.said or "somebody else ended it, or its engine did"
         return InfraError(f"The sandbox's container has died: {said}")
 
@@ -136,12 +118,8 @@ class Docker(Kept):
         return self._container.put_by(most)
 
     def _give_up(self) -> None:
-        self._discard()
-
-    def _discard(self) -> None:
         self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         self._container.end()
-
-
-class _OutOfMemoryError(InfraError):
-    """The container's processes took more memory together than it has."""

@@ -50,8 +50,12 @@ class Kept(Sandbox):
 
     @property
     @abstractmethod
-    def _connection(self) -> wire.Connection:
-        """Where the keeper is asked."""
+    def _connection(self) -> wire.Connection | None:
+        """Where the keeper is asked; None where there is none any more."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Let go of the box, whoever wants it; may be called more than once."""
 
     @abstractmethod
     def _give_up(self) -> None:
@@ -60,10 +64,6 @@ class Kept(Sandbox):
     @abstractmethod
     def _put_by(self, most: int) -> bool:
         """Have the box emptied for whoever needs one like it next; False if it has to be ended."""
-
-    @abstractmethod
-    def _discard(self) -> None:
-        """End the box; may be called more than once."""
 
     def close(self) -> None:
         """Empty the box for the next one, or end it; see `Sandbox.close`."""
@@ -77,7 +77,7 @@ class Kept(Sandbox):
                     return
             finally:
                 self._lock.release()
-        self._discard()
+        self._drop()
 
     def _death(self) -> InfraError:
         """Return what is known about why the box is dead."""
@@ -170,7 +170,7 @@ class Kept(Sandbox):
     def _data(self, header: dict[str, Any], body: bytes) -> bytes:
         reply, data = self._ask(header, body, _GRACE_SECONDS)
         if "broken" in reply:
-            self._discard()
+            self._drop()
             raise InfraError(f"The sandbox can't be set up: {reply['error']}")
         if "error" in reply:
             said = f"{header.get('path', 'files')}: {reply['error']}"
@@ -182,10 +182,10 @@ class Kept(Sandbox):
     ) -> tuple[dict[str, Any], bytes]:
         self._check_owner()
         with self._lock:
-            if self._closed:
+            connection = self._connection
+            if self._closed or connection is None:
                 raise UsageError("The sandbox is closed; make another one")
             try:
-                connection = self._connection
                 connection.settimeout(seconds)
                 wire.send(connection, header, body)
                 answer = wire.receive(connection)
@@ -201,7 +201,7 @@ class Kept(Sandbox):
                 raise UsageError("The sandbox was closed while it was at work")
             if answer is None:
                 death = self._death()
-                self._discard()
+                self._drop()
                 raise death
             return answer
 

@@ -19,6 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from agentgym.errors import InfraError
+from agentgym.sandboxes.cgroup_places import NoPlaceError
+from agentgym.sandboxes.cgroups import Cgroup, forgo_cgroups, own_cgroups, remove_cgroups
 from agentgym.sandboxes.idle import Idle
 from agentgym.sandboxes.seccomp import seccomp_filter, supported
 
@@ -66,12 +68,14 @@ class Fork:
         connection: Our end of the socket that it serves.
         pid: Its number as its zygote sees it.
         zygote: Who forked it.
+        cgroup: Of its programs; None where there can be none.
         leases: How often it has been handed out.
     """
 
     connection: socket.socket
     pid: int
     zygote: "Zygote"
+    cgroup: Cgroup | None
     leases: int = 1
 
     def shut(self) -> None:
@@ -79,10 +83,16 @@ class Fork:
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
 
+    def close(self) -> None:
+        """Let go of it; may be called more than once."""
+        self.connection.close()
+        if self.cgroup is not None:
+            self.cgroup.close()
+
     def end(self) -> None:
         """End it, whatever it is at; may be called more than once."""
         self.shut()
-        self.connection.close()
+        self.close()
         self.zygote.kill(self)
 
 
@@ -105,6 +115,7 @@ class Zygote:
         self._lock = threading.Lock()
         self._retired = False
         self.idle = Idle[Fork]()
+        self._spare_cgroup: Cgroup | None = None
         self._control, theirs = _socketpair(socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
         parts = [_pipe_with(name) for name in _PARTS.values()]
@@ -136,6 +147,11 @@ class Zygote:
         if answer != "ready":
             self.close()
             raise InfraError(_failure(answer, self._process))
+        try:
+            self._make_spare()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -147,39 +163,93 @@ class Zygote:
         """Whether it can fork."""
         return not self._retired and self._process.poll() is None
 
-    def box(self) -> Fork:
+    def box(self, memory_bytes: int) -> Fork:
         """Return a box's process: one that was emptied, or a new one.
+
+        Args:
+            memory_bytes: What its programs and their files may take together, where there are
+                cgroups.
 
         Raises:
             InfraError: If there is none in time.
         """
-        return self.idle.take() or self._fork()
+        while (fork := self.idle.take()) is not None:
+            try:
+                if fork.cgroup is not None:
+                    fork.cgroup.limit(memory_bytes)
+                return fork
+            except InfraError:  # it still has more than that
+                fork.end()
+        return self._fork(memory_bytes)
 
-    def _fork(self) -> Fork:
+    def _fork(self, memory_bytes: int) -> Fork:
         """Return a new box's process, in namespaces of its own and not set up yet.
+
+        Args:
+            memory_bytes: What its programs and their files may take together, where there are
+                cgroups.
 
         Raises:
             InfraError: If there is none in time.
         """
         ours, theirs = _socketpair(socket.SOCK_STREAM)
         try:
-            with self._lock:
-                self._control.settimeout(_FORK_SECONDS)
-                socket.send_fds(self._control, [b"box"], [theirs.fileno()])
-                answer = self._control.recv(256)
-        except OSError as fault:
+            with self._lock, theirs:
+                pid, cgroup = self._forked(theirs.fileno())
+            if cgroup is not None:
+                cgroup.limit(memory_bytes)
+        except BaseException:
+            ours.close()
+            raise
+        return Fork(ours, pid, self, cgroup)
+
+    def _forked(self, connection: int) -> tuple[int, Cgroup | None]:
+        # The box to spare is in its cgroup already, since it takes the kernel a while to let a
+        # process in; the one that we make now is for the next one to spare.
+        coming = _new_cgroup()
+        answer = self._ask(b"box", connection, coming)
+        number, _, kind = answer.partition(b" ")
+        former, self._spare_cgroup = self._spare_cgroup, None
+        if kind == b"spare":
+            self._spare_cgroup = coming
+            return int(number), former
+        if former is not None:
+            former.close()
+        if kind != b"new":
+            said = answer.decode() or "it is gone"
+            raise InfraError(f"The sandbox's zygote could not fork: {said}")
+        if coming is not None:
+            self._make_spare()
+        return int(number), coming
+
+    def _make_spare(self) -> None:
+        """Have it make a box to spare, in a cgroup if processes of it can get into one."""
+        cgroup = _new_cgroup()
+        answer = self._ask(b"spare", None, cgroup)
+        if answer == b"ready":
+            self._spare_cgroup = cgroup
+        elif cgroup is not None and answer:
+            cgroup.close()
+            said = answer.decode()
+            forgo_cgroups(f"the kernel keeps a sandbox's processes out of theirs: {said}")
+
+    def _ask(self, request: bytes, connection: int | None, cgroup: Cgroup | None) -> bytes:
+        entrance = None if cgroup is None else cgroup.entrance()
+        try:
+            self._control.settimeout(_FORK_SECONDS)
+            fds = [fd for fd in (connection, entrance) if fd is not None]
+            socket.send_fds(self._control, [request], fds)
+            return self._control.recv(256)
+        except BaseException as fault:
             # It goes on for the boxes that it has; what it answers late would be taken for the
             # answer to something else.
             self._retired = True
-            ours.close()
-            raise InfraError(f"The sandbox's zygote does not answer: {fault}") from fault
+            if isinstance(fault, OSError):
+                raise InfraError(f"The sandbox's zygote does not answer: {fault}") from fault
+            raise
         finally:
-            theirs.close()
-        if not answer.isdigit():
-            ours.close()
-            said = answer.decode() or "it is gone"
-            raise InfraError(f"The sandbox's zygote could not fork: {said}")
-        return Fork(ours, int(answer), self)
+            if entrance is not None:
+                os.close(entrance)
 
     def kill(self, fork: Fork) -> None:
         """End a box that doesn't end when its connection is closed."""
@@ -198,6 +268,8 @@ class Zygote:
         self._retired = True
         self.idle.close()
         self._control.close()
+        if self._spare_cgroup is not None:
+            self._spare_cgroup.close()
         if self._process.poll() is not None:
             return  # its number may be another process's by now
         # All of it is in a PID namespace, which ends with its first process: bubblewrap's child.
@@ -233,12 +305,13 @@ def zygote(recipe: Recipe) -> Zygote:
 
 @atexit.register
 def close_all() -> None:
-    """End every zygote that this process started."""
+    """End every zygote that this process started, and with it its boxes."""
     with _running_lock:
         while _running:
             _former.append(_running.popitem()[1])
         while _former:
             _former.pop().close()
+    remove_cgroups()
 
 
 def _forget() -> None:
@@ -252,6 +325,12 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def _new_cgroup() -> Cgroup | None:
+    with suppress(NoPlaceError):
+        return own_cgroups().make()
+    return None
 
 
 def _socketpair(kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:

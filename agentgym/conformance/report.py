@@ -27,10 +27,12 @@ class Report:
     Attributes:
         subject: What was checked: an environment's id, a sandbox's name.
         results: One result a rule, in the order they were run.
+        notes: What else there is to know, in sentences.
     """
 
     subject: str
     results: tuple[Result, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -51,4 +53,4 @@ class Report:
         ]
         broken = len(self.failures)
         verdict = f"breaks {broken} of {len(lines)} rules" if broken else "keeps the contract"
-        return "\n".join([*lines, f"{self.subject} {verdict}."])
+        return "\n".join([*lines, *self.notes, f"{self.subject} {verdict}."])

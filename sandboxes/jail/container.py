@@ -13,7 +13,7 @@ import gc
 import importlib
 import os
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -85,14 +85,9 @@ class ContainerKeeper(Keeper):
         """Leave it to the engine, which has done it."""
 
     def _launch(self) -> Launcher:
-        return Launcher(lambda: program.prepare(self._seccomp), self._become)
-
-    def _become(self, fds: Sequence[int]) -> None:
-        # Where memory is short a program is to end, not the keeper. One that lowers this again may
-        # take the container with it, which the host then tells from a fault.
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-        program.main(fds, _give_up)
+        return Launcher(
+            lambda: program.prepare(self._seccomp), lambda fds: program.main(fds, _give_up)
+        )
 
     @contextmanager
     def _as_program(self) -> Generator[None, None, None]:

@@ -39,16 +39,19 @@ class Keeper:
         self._spare: Process | None = None
         self._fault: Exception | None = None
 
-    def prepare(self, outer_uid: int, outer_gid: int) -> None:
+    def prepare(self, outer_uid: int, outer_gid: int, cgroup: int | None = None) -> None:
         """Do what can be done before there is a request.
 
         Args:
             outer_uid: The user that this process is, or was in the namespace around it.
             outer_gid: And the group.
+            cgroup: Where the launcher and the programs belong: whoever writes 0 to it is in. The
+                keeper works for the host, and stays out.
         """
         # Process 1 gets what signals it handles, from programs too, and Python handles this one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._ids = outer_uid, outer_gid
+        self._cgroup = cgroup
         try:
             self._launcher = self._launch()
             self._set_up()
@@ -86,6 +89,11 @@ class Keeper:
             wire.send(connection, reply, data)
             self._make_spare()
 
+    @property
+    def fault(self) -> Exception | None:
+        """Why it could not be prepared; None if it could."""
+        return self._fault
+
     # What a keeper elsewhere does in its own way.
 
     def _launch(self) -> Launcher:
@@ -94,11 +102,14 @@ class Keeper:
         kernel.map_ids(*self._ids, UID, GID)
         kernel.hide()
         kernel.unshare(kernel.NEWPID)
-        return Launcher(
-            self._prepare_launcher, lambda fds: program.main(fds, kernel.drop_capabilities)
-        )
+        return Launcher(self._surround, lambda fds: program.main(fds, kernel.drop_capabilities))
 
-    def _prepare_launcher(self) -> None:
+    def _surround(self) -> None:
+        """Give the launcher what is around programs."""
+        if self._cgroup is not None:
+            os.write(self._cgroup, b"0")
+            # Or programs would see what the host calls their cgroup.
+            kernel.unshare(kernel.NEWCGROUP)
         # It keeps its capabilities: a process that has them is one that programs can't slow down.
         _mount_proc()
         program.prepare(self._seccomp)

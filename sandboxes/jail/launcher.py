@@ -52,7 +52,8 @@ class Launcher:
     """A box's launcher, as its keeper sees it; made of a fork of the keeper.
 
     Args:
-        prepare: What the launcher does first, while the keeper goes on.
+        prepare: What the launcher does first, while the keeper goes on; the keeper's descriptors
+            are open then.
         become: Turns a fork into a program that has these descriptors; doesn't return.
     """
 
@@ -62,18 +63,19 @@ class Launcher:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             try:
+                said = _READY
+                try:
+                    prepare()
+                except OSError as fault:
+                    said = str(fault).encode()
                 os.dup2(theirs.fileno(), _CONTROL)
                 os.closerange(_CONTROL + 1, 1 << 16)
                 control = socket.socket(fileno=_CONTROL)
                 kernel.hide()
                 kernel.end_with_parent()
                 kernel.adopt_orphans()
-                try:
-                    prepare()
-                except OSError as fault:
-                    control.send(str(fault).encode())
-                else:
-                    control.send(_READY)
+                control.send(said)
+                if said == _READY:
                     _serve(control, become)
             finally:
                 os._exit(0)

@@ -18,6 +18,9 @@ import socket
 from agentgym.sandboxes.jail import kernel
 from agentgym.sandboxes.jail.keeper import Keeper
 
+SPARE, NEW = b" spare", b" new"
+"""Behind a box's number: whether it was there before it was asked for."""
+
 # And one of processes, which the keeper makes for all but itself.
 NAMESPACES = (
     kernel.NEWUSER | kernel.NEWNS | kernel.NEWNET | kernel.NEWIPC | kernel.NEWUTS | kernel.NEWCGROUP
@@ -45,25 +48,35 @@ def main(control_fd: int, modules: list[str]) -> None:
     # Boxes that have ended are reaped by the kernel.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     boxes = _Boxes(control, seccomp)
-    boxes.make_spare()
     while True:
-        request, fds, _, _ = socket.recv_fds(control, 64, 1)
+        request, fds, _, _ = socket.recv_fds(control, 64, 2)
         if not request:
             return
         words = request.split()
-        if words[0] == b"box":
+        if words[0] == b"spare":
             try:
-                control.send(b"%d" % boxes.hand_out(fds[0]))
+                boxes.make_spare(*fds, tells=True)
             except OSError as fault:
                 control.send(str(fault).encode())
-            os.close(fds[0])
-            boxes.make_spare()
+        elif words[0] == b"box":
+            try:
+                answer = boxes.hand_out(*fds)
+            except OSError as fault:
+                answer = str(fault).encode()
+            control.send(answer)
+            os.close(fds.pop(0))  # or the one to spare would keep it open
+            # A new one is in the cgroup that came with the request for it.
+            if answer.endswith(SPARE) or not fds:
+                with contextlib.suppress(OSError):
+                    boxes.make_spare(*fds)
         elif words[0] == b"kill":
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(words[1]), signal.SIGKILL)
             control.send(b"killed")
         else:
             control.send(b"pong")
+        for fd in fds:
+            os.close(fd)
 
 
 class _Boxes:
@@ -80,13 +93,27 @@ class _Boxes:
         self._ids = os.getuid(), os.getgid()
         self._spare: tuple[int, socket.socket] | None = None
 
-    def make_spare(self) -> None:
-        """Have a box to spare, if there can be one."""
-        with contextlib.suppress(OSError):
-            self._spare = self._spare or self._fork()
+    def make_spare(self, cgroup: int | None = None, *, tells: bool = False) -> None:
+        """Have a box to spare.
 
-    def hand_out(self, connection: int) -> int:
-        """Give a box to whoever has the other end of a connection, and return its number.
+        Args:
+            cgroup: The entrance of its cgroup, if there is one.
+            tells: Whether the host is told how it went: "ready", or why there is none.
+
+        Raises:
+            OSError: If there can't be one.
+        """
+        self._spare = self._fork(cgroup, tells=tells)
+
+    def hand_out(self, connection: int, cgroup: int | None = None) -> bytes:
+        """Give a box to whoever has the other end of a connection.
+
+        Args:
+            connection: Our end of it.
+            cgroup: The entrance of the cgroup for a new one.
+
+        Returns:
+            Its number, and `SPARE` or `NEW`.
 
         Raises:
             OSError: If there can't be one.
@@ -94,16 +121,16 @@ class _Boxes:
         spare, self._spare = self._spare, None
         if spare is not None:
             with contextlib.suppress(OSError):  # it has died
-                return self._give(spare, connection)
-        return self._give(self._fork(), connection)
+                return self._give(spare, connection) + SPARE
+        return self._give(self._fork(cgroup), connection) + NEW
 
-    def _give(self, box: tuple[int, socket.socket], connection: int) -> int:
+    def _give(self, box: tuple[int, socket.socket], connection: int) -> bytes:
         pid, ours = box
         with ours:
             socket.send_fds(ours, [b"serve"], [connection])
-        return pid
+        return b"%d" % pid
 
-    def _fork(self) -> tuple[int, socket.socket]:
+    def _fork(self, cgroup: int | None, *, tells: bool = False) -> tuple[int, socket.socket]:
         ours, theirs = socket.socketpair()
         try:
             pid = kernel.clone(NAMESPACES)
@@ -113,11 +140,17 @@ class _Boxes:
             raise
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._control.close()
             ours.close()
             try:
                 keeper = Keeper(self._seccomp)
-                keeper.prepare(*self._ids)
+                keeper.prepare(*self._ids, cgroup)
+                if cgroup is not None:
+                    os.close(cgroup)
+                if tells and keeper.fault is not None:
+                    theirs.close()  # before the host can ask for it
+                if tells:
+                    self._control.send(str(keeper.fault or "ready").encode())
+                self._control.close()
                 _, fds, _, _ = socket.recv_fds(theirs, 64, 1)
                 theirs.close()
                 if fds:

@@ -122,6 +122,7 @@ def test_closing_ends_what_is_under_way() -> None:
         running = thread.submit(box.exec, "import time; time.sleep(60)")
         while not _busy(box):
             time.sleep(0.01)
+        time.sleep(0.2)  # until it has not only the box but an answer to wait for
         box.close()
         with pytest.raises(UsageError, match="closed while it was at work"):
             running.result(5)

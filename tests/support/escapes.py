@@ -45,11 +45,13 @@ class Escape:
         source: How: Python, after `PRELUDE`. `{secret}` is a file of the host's that anybody there
             can read, `{port}` and `{abstract}` are where the host listens.
         ends: Whether it may be ended by a limit instead of saying `held`.
+        together: Whether it takes a limit of memory for all processes together to hold it.
     """
 
     name: str
     source: str
     ends: bool = False
+    together: bool = False
 
 
 def _each(name: str, source: str, *values: str) -> list[Escape]:
@@ -147,6 +149,22 @@ KERNEL = [
         "attempt(lambda: checked(libc.mount(b'x', b'/box/work', b'tmpfs', 0, None)))",
     ),
     Escape("mounts the new way", "attempt(syscall, 430, b'tmpfs', 0)"),
+    *_each(
+        "mounts",
+        "kind = VALUE.encode()\n"
+        "attempt(lambda: checked(libc.mount(b'x', os.getcwd().encode(), kind, 0, b'memory')))",
+        "cgroup",
+        "cgroup2",
+    ),
+    *_each(
+        "leaves its cgroup by",
+        "attempt(writable, VALUE)",
+        "/sys/fs/cgroup/cgroup.procs",
+        "/sys/fs/cgroup/memory/cgroup.procs",
+        "/sys/fs/cgroup/memory/tasks",
+        "/sys/fs/cgroup/unified/cgroup.procs",
+    ),
+    Escape("makes a cgroup namespace", "attempt(lambda: checked(libc.unshare(0x02000000)))"),
     Escape("unmounts /proc", "attempt(lambda: checked(libc.umount2(b'/proc', 2)))"),
     Escape("makes a user namespace", "attempt(lambda: checked(libc.unshare(0x10000000)))"),
     Escape(
@@ -297,6 +315,25 @@ PROCESSES = [
 RESOURCES = [
     Escape("takes all memory", "attempt(lambda: len(bytearray(1 << 33)))"),
     Escape("maps all memory", "attempt(lambda: mmap.mmap(-1, 1 << 33))"),
+    Escape(
+        "takes more memory in many processes than one may have",
+        "import select\n"
+        "said, saying = os.pipe()\n"
+        "pids, count, dead = [], 0, False\n"
+        "for _ in range(7):\n"
+        "    pids.append(os.fork())\n"
+        "    if pids[-1] == 0:\n"
+        "        kept = bytearray(60 << 20)\n"
+        "        os.write(saying, b'.')\n"
+        "        time.sleep(9)\n"
+        "while count < 7 and not dead:\n"
+        "    if select.select([said], [], [], 0.02)[0]: count += len(os.read(said, 7))\n"
+        "    if count == 7: time.sleep(0.1)\n"
+        "    dead = os.waitpid(-1, os.WNOHANG) != (0, 0)\n"
+        "(held if dead else got)('%d processes' % count)",
+        ends=True,
+        together=True,
+    ),
     Escape("fills the disk", "attempt(lambda: open('big', 'wb').write(b'x' * (200 << 20)))"),
     Escape("fills /tmp", "attempt(lambda: open('/tmp/big', 'wb').write(b'x' * (200 << 20)))"),
     Escape(
