@@ -15,17 +15,21 @@ What each part adds:
 | seccomp | kernel code that a program in a box has no use for; memory that no limit counts |
 | rlimits | memory and CPU time of a process, number of processes, size of a file |
 
+The way to hosts that the spec lists is a proxy on our side of it (`proxy.py`).
+
 What it does not do: `memory_mb` and `cpu_seconds` are of one process, so a box may use as much as
 its processes together; the kernel is shared, so a hole in it is a hole in the box.
 """
 
 import os
 import socket
+import weakref
 from contextlib import suppress
 
 from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.kept import MIB, Kept
+from agentgym.sandboxes.proxy import Proxy, received, variables
 from agentgym.sandboxes.zygotes import Fork, Recipe, zygote
 
 
@@ -46,8 +50,21 @@ class Bubblewrap(Kept):
     def __init__(self, spec: SandboxSpec, *, python: str = "/usr/bin/python3") -> None:
         super().__init__(spec)
         image = None if spec.image is None else os.path.abspath(spec.image)
-        self._fork: Fork | None = zygote(Recipe(image, python, spec.modules)).fork()
-        self._open(disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
+        networked = bool(spec.network)
+        recipe = Recipe(image, python, spec.modules)
+        self._fork: Fork | None = zygote(recipe).fork(network=networked)
+        self._proxy = self._serve_network(self._fork) if networked else None
+        told = variables(spec.network) if networked else None
+        self._open(told, disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
+
+    def _serve_network(self, fork: Fork) -> Proxy:
+        try:
+            proxy = Proxy(received(fork.connection), self.spec.network)
+        except BaseException:
+            fork.connection.close()
+            raise
+        weakref.finalize(self, proxy.close)  # for a box that nobody closes
+        return proxy
 
     @property
     def _connection(self) -> wire.Connection | None:
@@ -67,6 +84,8 @@ class Bubblewrap(Kept):
             return
         # Its keeper leaves at once, and all else ends with the keeper. Whoever waits for an answer
         # stops waiting, before the descriptor's number can become another's.
+        if self._proxy is not None:
+            self._proxy.close()
         with suppress(OSError):
             fork.connection.shutdown(socket.SHUT_RDWR)
         with self._lock:

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from agentgym.errors import DataError, InfraError
+from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import ExecResult, Limit, SandboxSpec
 from agentgym.sandboxes.containers import Container, Recipe
 from agentgym.sandboxes.jail import wire
@@ -46,6 +46,7 @@ class Docker(Kept):
         engine: The engine's address; None for what DOCKER_HOST says, or this machine's own.
 
     Raises:
+        UsageError: If the spec asks for a network.
         MissingDependencyError: If the docker package is not installed.
         InfraError: If it can't be started.
     """
@@ -63,6 +64,11 @@ class Docker(Kept):
         engine: str | None = None,
     ) -> None:
         super().__init__(spec)
+        if spec.network:
+            raise UsageError(
+                "The docker sandbox has no network and can't keep to a list of hosts; leave "
+                "network empty, or use 'bubblewrap'"
+            )
         recipe = Recipe(
             image=spec.image or IMAGE,
             python=python,

@@ -19,6 +19,7 @@ from agentgym.sandboxes.jail import wire
 MIB = 1 << 20
 _GRACE_SECONDS = 5.0
 _CPU_SLACK_SECONDS = 0.1
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 _SIGKILL, _SIGXCPU, _SIGXFSZ = -9, -24, -25
 _SAID = {"memory": Limit.MEMORY, "disk": Limit.DISK, "processes": Limit.PROCESSES}
 
@@ -51,10 +52,11 @@ class Kept(Sandbox):
         """Return what is known about why the box is dead."""
         return InfraError("The sandbox has died")
 
-    def _open(self, **more: Any) -> None:
+    def _open(self, variables: Mapping[str, str] | None = None, **more: Any) -> None:
         """Have the keeper set the box up.
 
         Args:
+            variables: Of the environment, where the spec doesn't say otherwise.
             **more: What else it has to know.
         """
         spec = self.spec
@@ -62,7 +64,7 @@ class Kept(Sandbox):
         self._data(
             {
                 "op": "open",
-                "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **spec.env},
+                "env": {**_ENVIRONMENT, **(variables or {}), **spec.env},
                 "files": [[path, len(data)] for path, data in contents.items()],
                 **more,
             },

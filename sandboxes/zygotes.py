@@ -25,7 +25,7 @@ from agentgym.sandboxes.seccomp import seccomp_filter, supported
 _JAIL = "agentgym/sandboxes/jail"
 _MODULES = (
     *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
-    *("process", "keeper", "zygote"),
+    *("process", "keeper", "network", "zygote"),
 )
 _PARTS = {
     **{f"{_JAIL}/{name}.py": name for name in _MODULES},
@@ -132,8 +132,11 @@ class Zygote:
         """Whether it can fork."""
         return not self._retired and self._process.poll() is None
 
-    def fork(self) -> Fork:
+    def fork(self, *, network: bool = False) -> Fork:
         """Return a new box's process, in namespaces of its own and not set up yet.
+
+        Args:
+            network: Whether it first sends a socket of its loopback; see `jail/network.py`.
 
         Raises:
             InfraError: If there is none in time.
@@ -142,7 +145,8 @@ class Zygote:
         try:
             with self._lock:
                 self._control.settimeout(_FORK_SECONDS)
-                socket.send_fds(self._control, [b"box"], [theirs.fileno()])
+                request = b"box network" if network else b"box"
+                socket.send_fds(self._control, [request], [theirs.fileno()])
                 answer = self._control.recv(256)
         except OSError as fault:
             # It goes on for the boxes that it has; what it answers late would be taken for the
@@ -260,7 +264,7 @@ def _machine() -> list[str]:
     for name in _LINKS:
         # Where these are folders still, not links into /usr, they are what programs need.
         arguments += _shown(f"/{name}", name) if os.path.lexists(f"/{name}") else []
-    for name in ("etc/alternatives", "etc/ld.so.cache"):
+    for name in ("etc/alternatives", "etc/ld.so.cache", "etc/ssl/certs"):
         arguments += ["--ro-bind-try", f"/{name}", f"/{name}"]
     return arguments
 

@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 
-from agentgym.sandboxes.jail import kernel
+from agentgym.sandboxes.jail import kernel, network
 from agentgym.sandboxes.jail.keeper import Keeper
 
 # And one of processes, which the keeper makes for all but itself.
@@ -53,7 +53,7 @@ def main(control_fd: int, modules: list[str]) -> None:
         words = request.split()
         if words[0] == b"box":
             try:
-                control.send(b"%d" % boxes.hand_out(fds[0]))
+                control.send(b"%d" % boxes.hand_out(fds[0], request))
             except OSError as fault:
                 control.send(str(fault).encode())
             os.close(fds[0])
@@ -85,8 +85,12 @@ class _Boxes:
         with contextlib.suppress(OSError):
             self._spare = self._spare or self._fork()
 
-    def hand_out(self, connection: int) -> int:
+    def hand_out(self, connection: int, request: bytes) -> int:
         """Give a box to whoever has the other end of a connection, and return its number.
+
+        Args:
+            connection: Its descriptor.
+            request: "box", and "network" where its loopback is to be answered from outside.
 
         Raises:
             OSError: If there can't be one.
@@ -94,13 +98,13 @@ class _Boxes:
         spare, self._spare = self._spare, None
         if spare is not None:
             with contextlib.suppress(OSError):  # it has died
-                return self._give(spare, connection)
-        return self._give(self._fork(), connection)
+                return self._give(spare, connection, request)
+        return self._give(self._fork(), connection, request)
 
-    def _give(self, box: tuple[int, socket.socket], connection: int) -> int:
+    def _give(self, box: tuple[int, socket.socket], connection: int, request: bytes) -> int:
         pid, ours = box
         with ours:
-            socket.send_fds(ours, [b"serve"], [connection])
+            socket.send_fds(ours, [request], [connection])
         return pid
 
     def _fork(self) -> tuple[int, socket.socket]:
@@ -118,10 +122,13 @@ class _Boxes:
             try:
                 keeper = Keeper(self._seccomp)
                 keeper.prepare(*self._ids)
-                _, fds, _, _ = socket.recv_fds(theirs, 64, 1)
+                request, fds, _, _ = socket.recv_fds(theirs, 64, 1)
                 theirs.close()
                 if fds:
-                    keeper.serve(socket.socket(fileno=fds[0]))
+                    connection = socket.socket(fileno=fds[0])
+                    if request == b"box network":
+                        network.hand_over(connection)
+                    keeper.serve(connection)
             finally:
                 os._exit(0)
         theirs.close()

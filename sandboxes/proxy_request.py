@@ -1,0 +1,129 @@
+"""`ProxyRequest`: what a program asks a proxy for, of HTTP/1.1, read strictly.
+
+There are two kinds: `CONNECT host:port`, after which bytes pass both ways, and a request for
+`http://host/path`, which is sent on with no more than one body. Whatever two readers could take for
+different things is refused: a length that is said twice, a body in chunks, a line that goes on in
+the next one.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from agentgym.destinations import normal_host
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~\x80-\xff]+) (HTTP/1\.[01])")
+_HEADER = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
+_URL = re.compile(rb"[Hh][Tt][Tt][Pp]://([^/?#]*)([^#]*)(#.*)?")
+_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HTTP_PORT = 80
+# What is between two neighbours (RFC 9110, 7.6.1), and what is said anew.
+_OURS = {
+    *(b"connection", b"proxy-connection", b"keep-alive", b"te", b"trailer", b"upgrade"),
+    *(b"proxy-authorization", b"proxy-authenticate", b"host", b"content-length"),
+}
+
+
+class RefusedError(Exception):
+    """A request is not served.
+
+    Args:
+        status: Of HTTP.
+        reason: Why, in one line for whoever reads the program's error.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRequest:
+    """A request to a proxy.
+
+    Attributes:
+        host: As `normal_host` returns it.
+        port: Of TCP.
+        head: What is sent on in the place of the request's; nothing of a tunnel.
+        body_bytes: How long the body is that follows; None of a tunnel, which has no end.
+    """
+
+    host: str
+    port: int
+    head: bytes
+    body_bytes: int | None
+
+    @classmethod
+    def parse(cls, head: bytes) -> Self:
+        """Return the request that begins so.
+
+        Args:
+            head: The request line and the headers, without the empty line.
+
+        Raises:
+            RefusedError: If it is not what a proxy serves.
+        """
+        first, *lines = head.split(b"\r\n")
+        line = _LINE.fullmatch(first)
+        if line is None:
+            raise RefusedError(400, "this is a proxy of HTTP/1.1, and that is no request of it")
+        method, target, version = line.groups()
+        headers = [_header(line) for line in lines]
+        if method == b"CONNECT":
+            return cls(*_authority(target, None), head=b"", body_bytes=None)
+        url = _URL.fullmatch(target)
+        if url is None:
+            raise RefusedError(400, "this is a proxy: ask for http://host/path, or CONNECT for TLS")
+        host, port = _authority(url[1], _HTTP_PORT)
+        body_bytes = _body_bytes(headers)
+        between = [value.lower().split(b",") for name, value in headers if name == b"connection"]
+        dropped = _OURS.union(word.strip() for words in between for word in words)
+        path = url[2] if url[2].startswith(b"/") else b"/" + url[2]
+        # The host that was judged, whatever the program's own header says.
+        sent = [b"%s %s %s" % (method, path, version), b"Host: " + _host_header(host, port)]
+        sent += [b"%s: %s" % (name, value) for name, value in headers if name not in dropped]
+        if body_bytes is not None:
+            sent.append(b"Content-Length: %d" % body_bytes)
+        sent.append(b"Connection: close")
+        return cls(host, port, b"\r\n".join(sent) + b"\r\n\r\n", body_bytes or 0)
+
+
+def _header(line: bytes) -> tuple[bytes, bytes]:
+    found = _HEADER.fullmatch(line)
+    if found is None:
+        raise RefusedError(400, "a header is malformed")
+    return found[1].lower(), found[2].strip(b" \t")
+
+
+def _authority(text: bytes, port: int | None) -> tuple[str, int]:
+    """Return a host and a port.
+
+    Args:
+        text: As they stand in a request.
+        port: Where it has none; None if it has to have one.
+    """
+    found = _AUTHORITY.fullmatch(text.decode("latin-1"))
+    host = None if found is None else normal_host(found[1])
+    if found is None or host is None or (found[2] is None and port is None):
+        raise RefusedError(400, "the request names no host, or none in a form that is served")
+    given = port if found[2] is None else int(found[2])
+    assert given is not None
+    return host, given
+
+
+def _host_header(host: str, port: int) -> bytes:
+    name = f"[{host}]" if ":" in host else host
+    return (name if port == _HTTP_PORT else f"{name}:{port}").encode()
+
+
+def _body_bytes(headers: list[tuple[bytes, bytes]]) -> int | None:
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if any(name == b"transfer-encoding" for name, _ in headers):
+        raise RefusedError(411, "send the body with a Content-Length, and not in chunks")
+    if not lengths:
+        return None
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise RefusedError(400, "a body has one Content-Length")
+    return int(lengths[0])
