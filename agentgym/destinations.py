@@ -105,6 +105,8 @@ def listed(entries: tuple[str, ...]) -> str:
 
 def normal_host(text: str) -> str | None:
     """Return a host as it is compared: in lower case, without a last dot; None if it is none."""
+    if not text.isascii():
+        return None  # some letters become others in lower case
     if text.startswith("["):
         try:
             return str(ipaddress.IPv6Address(text[1:-1])) if "%" not in text else None
