@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from agentgym.destinations import address_of, listed, parsed, usable
 from agentgym.errors import InfraError
 from agentgym.sandboxes.jail.network import PORT
-from agentgym.sandboxes.proxy_request import ProxyRequest, RefusedError
+from agentgym.sandboxes.proxy_request import ProxyRequest, RefusedError, authority
 from agentgym.sandboxes.relay import relay
 
 CONNECTIONS = 32
@@ -204,7 +204,7 @@ class Proxy:
                 yield server
                 return
         why = "no answer" if isinstance(fault, TimeoutError) else fault and fault.strerror
-        raise RefusedError(502, f"{host}:{port} can't be reached: {why}")
+        raise RefusedError(502, f"{authority(host, port)} can't be reached: {why}")
 
     def _addresses(self, host: str, port: int) -> list[str]:
         """Return the addresses that a connection to a host may be to.
@@ -215,7 +215,7 @@ class Proxy:
         if not any(each.allows(host, port) for each in self._allowed):
             raise RefusedError(
                 403,
-                f"{host}:{port} is not on the list of what this sandbox may reach: "
+                f"{authority(host, port)} is not on the list of what this sandbox may reach: "
                 f"{listed(self._network)}",
             )
         try:

@@ -81,8 +81,9 @@ class ProxyRequest:
         between = [value.lower().split(b",") for name, value in headers if name == b"connection"]
         dropped = _OURS.union(word.strip() for words in between for word in words)
         path = url[2] if url[2].startswith(b"/") else b"/" + url[2]
+        shown = authority(host, port).removesuffix(f":{_HTTP_PORT}")
         # The host that was judged, whatever the program's own header says.
-        sent = [b"%s %s %s" % (method, path, version), b"Host: " + _host_header(host, port)]
+        sent = [b"%s %s %s" % (method, path, version), b"Host: " + shown.encode()]
         sent += [b"%s: %s" % (name, value) for name, value in headers if name not in dropped]
         if body_bytes is not None:
             sent.append(b"Content-Length: %d" % body_bytes)
@@ -113,9 +114,9 @@ def _authority(text: bytes, port: int | None) -> tuple[str, int]:
     return host, given
 
 
-def _host_header(host: str, port: int) -> bytes:
-    name = f"[{host}]" if ":" in host else host
-    return (name if port == _HTTP_PORT else f"{name}:{port}").encode()
+def authority(host: str, port: int) -> str:
+    """Return a host and a port as they stand in a request."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _body_bytes(headers: list[tuple[bytes, bytes]]) -> int | None:

@@ -1,5 +1,6 @@
 """`SandboxServerConfig`: what a sandbox server lends, how much of it, and to how many at a time."""
 
+import json
 import os
 from typing import Any
 
@@ -89,7 +90,7 @@ class SandboxServerConfig(Config):
             raise ConfigError(
                 f"network: this server lets boxes reach {listed(self.network)}, and not "
                 f"{listed(tuple(beyond))}; ask for less, or start the server with "
-                f"network=[{','.join([*self.network, *beyond])}]"
+                f"'network={json.dumps([*self.network, *beyond])}'"
             )
         less = {name: min(getattr(spec, name), most) for name, most in self.most}
         return spec.model_copy(update={**less, "image": self.image, "modules": self.modules})

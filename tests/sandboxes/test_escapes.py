@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from engines import Engine
-from escapes import ESCAPES, PRELUDE, Escape
+from escapes import ESCAPES, LISTED, NETWORK, PRELUDE, PROXY, Escape
 
 from agentgym.sandbox import Sandbox, make_sandbox
 
@@ -68,6 +68,22 @@ def box(backend: str, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.name)
 def test_no_way_out(escape: Escape, box: Sandbox, host: Host) -> None:
+    attempt(escape, box, host)
+
+
+@pytest.fixture(scope="module")
+def networked() -> Iterator[Sandbox]:
+    with make_sandbox("bubblewrap", network=[LISTED], **LIMITS) as box:
+        yield box
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("escape", [*NETWORK, *PROXY], ids=lambda escape: escape.name)
+def test_no_way_out_past_a_list(escape: Escape, networked: Sandbox, host: Host) -> None:
+    attempt(escape, networked, host)
+
+
+def attempt(escape: Escape, box: Sandbox, host: Host) -> None:
     source = escape.source
     for name in ("secret", "port", "abstract"):
         value = getattr(host, name)
@@ -84,4 +100,4 @@ def test_no_way_out(escape: Escape, box: Sandbox, host: Host) -> None:
 
 
 def test_there_are_many_ways() -> None:
-    assert len({escape.name for escape in ESCAPES}) == len(ESCAPES) >= 60
+    assert len({escape.name for escape in [*ESCAPES, *PROXY]}) == len(ESCAPES) + len(PROXY) >= 60

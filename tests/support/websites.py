@@ -1,0 +1,89 @@
+"""Servers on this machine's loopback, which programs reach through a proxy or not at all."""
+
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Website:
+    """A website that keeps connections open, and remembers what it was asked.
+
+    Attributes:
+        port: On 127.0.0.1.
+        asked: Method, path and host of each request.
+    """
+
+    port: int = 0
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def website() -> Generator[Website]:
+    """Run a website, which answers GET with its path and POST with the length of the body."""
+    site = Website()
+
+    class Page(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 30
+
+        def do_GET(self) -> None:
+            self._answer(f"page {self.path}".encode())
+
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            self._answer(b"%d bytes" % len(self.rfile.read(length)))
+
+        def _answer(self, body: bytes) -> None:
+            site.asked.append((self.command, self.path, self.headers["Host"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        server.daemon_threads = True
+        site.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join(10)
+
+
+@contextmanager
+def server(serve: Callable[[socket.socket], None]) -> Generator[int]:
+    """Run a server that does something with each connection, and give its port."""
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            connection.settimeout(30)
+            threading.Thread(target=run, args=(connection,), daemon=True).start()
+
+    def run(connection: socket.socket) -> None:
+        with connection:
+            try:
+                serve(connection)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
