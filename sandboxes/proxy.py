@@ -96,6 +96,9 @@ class Proxy:
     Args:
         listener: Where programs connect; the proxy's from now on.
         network: What they may reach, as in `SandboxSpec`.
+
+    Raises:
+        InfraError: If it can't be started.
     """
 
     def __init__(self, listener: socket.socket, network: tuple[str, ...]) -> None:
@@ -108,7 +111,11 @@ class Proxy:
         self._sockets = {listener}
         _proxies.add(self)
         listener.setblocking(True)
-        self._start(self._accept, listener)
+        try:
+            self._start(self._accept, listener)
+        except RuntimeError as fault:  # no thread can be started
+            listener.close()
+            raise InfraError(f"The sandbox's proxy can't be started: {fault}") from fault
 
     def close(self) -> None:
         """End every connection, and soon the threads; may be called more than once."""

@@ -95,7 +95,7 @@ def relay(box: socket.socket, server: socket.socket, start: bytes, left: int | N
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     there, back = _Flow(box, server, start, left), _Flow(server, box)
     deadline = time.monotonic() + TOTAL_SECONDS
-    while not back.over:
+    while not back.over and (seconds := deadline - time.monotonic()) > 0:
         wanted: dict[int, int] = {}
         for flow in (there, back):
             if (awaited := flow.waits_for()) is not None:
@@ -103,8 +103,7 @@ def relay(box: socket.socket, server: socket.socket, start: bytes, left: int | N
         poll = select.poll()
         for fd, events in wanted.items():
             poll.register(fd, events)
-        seconds = min(IDLE_SECONDS, deadline - time.monotonic())
-        ready = dict(poll.poll(max(seconds, 0) * 1000))
+        ready = dict(poll.poll(min(IDLE_SECONDS, seconds) * 1000))
         if not ready:
             return
         for flow in (there, back):

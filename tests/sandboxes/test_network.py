@@ -4,14 +4,16 @@ import errno
 import gc
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from websites import Website, server, website
+from websites import Website, certificate, server, website
 
 from agentgym.errors import InfraError, UsageError
 from agentgym.sandbox import Sandbox, make_sandbox
@@ -65,6 +67,22 @@ def test_other_programs_take_the_proxy_too(site: Website) -> None:
         assert tunneled.stdout == "page /tunneled"
         refused = box.exec(["curl", "-sS", "https://example.org/"])
         assert (refused.exit_code, "403" in refused.stderr) == (56, True)
+
+
+def test_https_is_between_the_program_and_its_host(tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pem)
+    trusted = pem.read_text().partition("-----BEGIN PRIVATE")[0]
+    with website(tls) as site:
+        source = f"""
+import ssl, urllib.request
+trusting = ssl.create_default_context(cafile="trusted.pem")
+print(urllib.request.urlopen("https://localhost:{site.port}/secret", context=trusting).read())
+"""
+        network, files = [f"localhost:{site.port}"], {"trusted.pem": trusted}
+        with make_sandbox(network=network, files=files, **LIMITS) as box:
+            assert out(box, source) == "b'page /secret'\n"
 
 
 def test_past_the_proxy_there_is_nothing(site: Website) -> None:

@@ -1,11 +1,18 @@
 """Servers on this machine's loopback, which programs reach through a proxy or not at all."""
 
+import datetime
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 
 @dataclass
@@ -22,7 +29,7 @@ class Website:
 
 
 @contextmanager
-def website() -> Generator[Website]:
+def website(tls: ssl.SSLContext | None = None) -> Generator[Website]:
     """Run a website, which answers GET with its path and POST with the length of the body."""
     site = Website()
 
@@ -49,6 +56,8 @@ def website() -> Generator[Website]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         site.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
@@ -57,6 +66,29 @@ def website() -> Generator[Website]:
         finally:
             server.shutdown()
             thread.join(10)
+
+
+def certificate(folder: Path) -> Path:
+    """Return a file with a certificate for localhost that nobody but itself vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    form, secret = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    file = folder / "localhost.pem"
+    file.write_bytes(signed.public_bytes(encoding) + key.private_bytes(encoding, form, secret))
+    return file
 
 
 @contextmanager
