@@ -10,8 +10,8 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-IDLE_SECONDS = 60.0
-"""How long nothing may pass; so a session that stands still loses its connections."""
+IDLE_SECONDS = 300.0
+"""How long nothing may pass, such as while a server thinks, or a session stands still."""
 
 TOTAL_SECONDS = 3600.0
 """How long a connection may last in all."""

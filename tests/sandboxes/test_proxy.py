@@ -434,7 +434,8 @@ def test_closing_ends_everything(site: Website) -> None:
     where = listener.getsockname()
     proxy = Proxy(listener, (f"127.0.0.1:{site.port}",))
     with ExitStack() as closing:
-        held = [closing.enter_context(socket.create_connection(where, 10)) for _ in range(6)]
+        more = CONNECTIONS + 3
+        held = [closing.enter_context(socket.create_connection(where, 10)) for _ in range(more)]
         for connection in held[:3]:
             connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n\r\n" % site.port)
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
