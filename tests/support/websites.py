@@ -54,8 +54,13 @@ def website(tls: ssl.SSLContext | None = None) -> Generator[Website]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing: whoever asked has gone, as some do on purpose."""
+
+    with Server(("127.0.0.1", 0), Page) as server:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         site.port = server.server_port
