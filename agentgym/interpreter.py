@@ -6,6 +6,7 @@ this one rule.
 """
 
 import ast
+import warnings
 from dataclasses import dataclass
 
 from agentgym.sandbox import ExecResult, Limit, Sandbox
@@ -15,6 +16,10 @@ __all__ = ["Interpreter", "Output", "clipped"]
 _LONGEST_READ = 100_000
 """Characters of source in which a last expression is looked for."""
 _SHOW = "_ is None or print(repr(_))"
+_FILE = "<code of a model>"
+
+# Python's remarks on a model's code are for the model, who reads them when the code is run.
+warnings.filterwarnings("ignore", category=SyntaxWarning, module=_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,7 @@ def _showing_last(source: str) -> str:
     if len(source) > _LONGEST_READ:
         return source
     try:
-        body = ast.parse(source).body
+        body = ast.parse(source, _FILE).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return source  # running it says what is wrong
     last = body[-1] if body else None

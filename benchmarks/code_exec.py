@@ -6,12 +6,17 @@ the same namespaces, `docker exec` of the same in a container that runs, a Jupyt
 (`jupyter_client`, no isolation) and smolagents' interpreter (in this process, no isolation), each
 where it is installed. The rows about Docker need an engine (DOCKER_HOST) that has the image.
 
+"a member" is what one more of what stays takes: the memory (PSS) of its processes, the mean of 16.
+It is measured as root alone, since nobody else may look.
+
     python benchmarks/code_exec.py [--runs N] [--concurrency 1 8 64] [--image agentgym-python]
 
-Prints p50, p99 and runs per second at each concurrency, where that makes sense for the peer.
+Prints p50, p99 and runs per second at each concurrency, where that makes sense for the peer, and
+MiB a member.
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -19,15 +24,21 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from threading import local
 
 from agentgym.sandbox import Sandbox, make_sandbox
 
 SOURCE = "print(sum(range(10)))"
 SPEC = {"memory_mb": 256, "wall_seconds": 10.0}
+MEMBERS = 16
+
+
+Way = Callable[[], AbstractContextManager[Callable[[], str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,39 @@ def measure(run: Callable[[], str], runs: int, concurrency: int) -> Row:
         spent = sorted(threads.map(one, range(runs)))
         seconds = time.perf_counter() - started
     return Row(statistics.median(spent), spent[int(0.99 * len(spent))], runs / seconds)
+
+
+def memory(member: Way, roots: Callable[[], list[int]] = lambda: [os.getpid()]) -> str:
+    """Return the MiB that one more member takes, as text.
+
+    Args:
+        member: Starts one and gives a run in it.
+        roots: The processes that members are below of; they are not counted.
+    """
+    if os.geteuid() != 0:
+        return ""
+    with ExitStack() as members:
+        members.enter_context(member())()
+        before = _below(roots())
+        for _ in range(MEMBERS):
+            members.enter_context(member())()
+        return f"{(_below(roots()) - before) / MEMBERS:.1f} MiB"
+
+
+def _below(roots: list[int]) -> float:
+    """Return the MiB of the processes below some: of what they share, each has its part."""
+    kib, waiting = 0, list(roots)
+    while waiting:
+        pid = waiting.pop()
+        try:
+            if pid not in roots:
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                kib += int(rollup.split("Pss:")[1].split()[0])
+            for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting.extend(map(int, listed.read_text().split()))
+        except (OSError, IndexError):  # it has ended
+            continue
+    return kib / 1024
 
 
 def stateless(backend: str, **options: str) -> Callable[[], str]:
@@ -123,7 +167,7 @@ def jupyter() -> Generator[Callable[[], str]]:
     """Give a run as a cell of one Jupyter kernel."""
     from jupyter_client.manager import start_new_kernel
 
-    manager, client = start_new_kernel()
+    manager, client = start_new_kernel(extra_arguments=["--log-level=ERROR"])
 
     def run() -> str:
         told: list[str] = []
@@ -150,41 +194,54 @@ def smolagents() -> Callable[[], str]:
     return lambda: str(executor(SOURCE).logs)
 
 
+def shims() -> list[int]:
+    """Return the processes that have started our containers, each beside its container's own."""
+    found = _said(["docker", "ps", "-q", "--filter", "label=agentgym"]).split()
+    pids = _said(["docker", "inspect", "-f", "{{.State.Pid}}", *found]).split() if found else []
+    return [
+        int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--image", default="agentgym-python", help="for Docker")
     arguments = parser.parse_args()
-    print(f"{'':28}{'at once':>8}{'p50':>12}{'p99':>12}{'runs/s':>10}")
+    print(f"{'':28}{'at once':>8}{'p50':>12}{'p99':>12}{'runs/s':>10}{'a member':>12}")
 
-    def show(name: str, run: Callable[[], str], concurrencies: list[int], runs: int) -> None:
+    def show(
+        name: str, run: Callable[[], str], concurrencies: list[int], runs: int, takes: str = ""
+    ) -> None:
         for concurrency in concurrencies:
             row = measure(run, runs, concurrency)
             print(
-                f"{name:28}{concurrency:>8}{row.p50:>9.2f} ms{row.p99:>9.2f} ms{row.rate:>10.0f}",
+                f"{name:28}{concurrency:>8}{row.p50:>9.2f} ms{row.p99:>9.2f} ms{row.rate:>10.0f}"
+                f"{takes:>12}",
                 flush=True,
             )
 
-    runs = arguments.runs
-    show("ours, stateless", stateless("bubblewrap"), arguments.concurrency, runs)
-    with kept("bubblewrap") as run:
-        show("ours, in a kept box", run, arguments.concurrency, runs)
-    with kept("bubblewrap", stateful=True) as run:
-        show("ours, stateful", run, arguments.concurrency, 5 * runs)
+    runs, many = arguments.runs, arguments.concurrency
+    show("ours, stateless", stateless("bubblewrap"), many, runs)
+    for name, stateful, count in (("in a kept box", False, runs), ("stateful", True, 5 * runs)):
+        way = partial(kept, "bubblewrap", stateful=stateful)
+        with way() as run:
+            show(f"ours, {name}", run, many, count, memory(way))
     if has_image(image := arguments.image):
         show("ours, docker, stateless", stateless("docker", image=image), [1, 8], runs // 10)
-        with kept("docker", image=image) as run:
-            show("ours, docker, kept box", run, [1, 8], runs)
-        with kept("docker", image=image, stateful=True) as run:
-            show("ours, docker, stateful", run, [1, 8], 5 * runs)
-        with docker_exec(image) as run:
-            show("docker exec", run, [1, 8], runs // 10)
+        for name, stateful, count in (("kept box", False, runs), ("stateful", True, 5 * runs)):
+            way = partial(kept, "docker", stateful=stateful, image=image)
+            with way() as run:
+                show(f"ours, docker, {name}", run, [1, 8], count, memory(way, shims))
+        way = partial(docker_exec, image)
+        with way() as run:
+            show("docker exec", run, [1, 8], runs // 10, memory(way, shims))
     if shutil.which("bwrap"):
-        show("bubblewrap + python", bare_bubblewrap, arguments.concurrency, runs // 4)
+        show("bubblewrap + python", bare_bubblewrap, many, runs // 4)
     if find_spec("jupyter_client") and find_spec("ipykernel"):
         with jupyter() as run:
-            show("Jupyter kernel", run, [1], runs)
+            show("Jupyter kernel", run, [1], runs, memory(jupyter))
     if find_spec("smolagents"):
         show("smolagents (no isolation)", smolagents(), [1], runs)
 

@@ -24,13 +24,11 @@ its processes together; the kernel is shared, so a hole in it is a hole in the b
 import os
 import socket
 import weakref
-from contextlib import suppress
 
 from agentgym.sandbox import SandboxSpec
-from agentgym.sandboxes.jail import wire
-from agentgym.sandboxes.kept import MIB, Kept
+from agentgym.sandboxes.kept import KEPT, MIB, Kept
 from agentgym.sandboxes.proxy import Proxy, received, variables
-from agentgym.sandboxes.zygotes import Fork, Recipe, zygote
+from agentgym.sandboxes.zygotes import Recipe, zygote
 
 
 class Bubblewrap(Kept):
@@ -39,55 +37,56 @@ class Bubblewrap(Kept):
     Args:
         spec: What it may use; `image` is the folder of a root file system.
         python: The interpreter, as the box sees it; the code can use its packages.
+        keep: How many closed boxes like it are emptied and kept for the next ones.
 
     Raises:
         InfraError: If it can't be started.
     """
 
-    options = ("python",)
+    options = ("python", "keep")
     isolation = "bubblewrap"
 
-    def __init__(self, spec: SandboxSpec, *, python: str = "/usr/bin/python3") -> None:
-        super().__init__(spec)
+    def __init__(
+        self, spec: SandboxSpec, *, python: str = "/usr/bin/python3", keep: int = KEPT
+    ) -> None:
+        super().__init__(spec, keep)
         image = None if spec.image is None else os.path.abspath(spec.image)
         networked = bool(spec.network)
-        recipe = Recipe(image, python, spec.modules)
-        self._fork: Fork | None = zygote(recipe).fork(network=networked)
-        self._proxy = self._serve_network(self._fork) if networked else None
+        self._fork = zygote(Recipe(image, python, spec.modules)).box(network=networked)
+        self._proxy = self._serve_network() if networked else None
         told = variables(spec.network) if networked else None
         self._open(told, disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
 
-    def _serve_network(self, fork: Fork) -> Proxy:
+    def _serve_network(self) -> Proxy:
         try:
-            proxy = Proxy(received(fork.connection), self.spec.network)
+            proxy = Proxy(received(self._connection), self.spec.network)
         except BaseException:
-            fork.connection.close()
+            self._fork.end()
             raise
         weakref.finalize(self, proxy.close)  # for a box that nobody closes
         return proxy
 
-    @property
-    def _connection(self) -> wire.Connection | None:
-        return None if self._fork is None else self._fork.connection
-
-    def _give_up(self) -> None:
-        fork = self._fork
-        self.close()
-        if fork is not None:
-            fork.zygote.kill(fork)
-
-    def close(self) -> None:
-        """End the box; see `Sandbox.close`."""
-        self._closed = True
-        fork = self._fork
-        if fork is None or self._owner != os.getpid():
-            return
-        # Its keeper leaves at once, and all else ends with the keeper. Whoever waits for an answer
-        # stops waiting, before the descriptor's number can become another's.
+    def _end_network(self) -> None:
         if self._proxy is not None:
             self._proxy.close()
-        with suppress(OSError):
-            fork.connection.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def _connection(self) -> socket.socket:
+        return self._fork.connection
+
+    def _put_by(self, most: int) -> bool:
+        # The next one would find a loopback that is up, and a port of it that is taken.
+        return self._proxy is None and self._fork.zygote.idle.put(self._fork, most)
+
+    def _give_up(self) -> None:
+        self._closed = True
+        self._end_network()
+        self._fork.end()
+
+    def _discard(self) -> None:
+        self._closed = True
+        self._end_network()
+        self._fork.shut()
+        # Whoever waits for an answer stops waiting before the descriptor can become another's.
         with self._lock:
-            self._fork = None
-            fork.connection.close()
+            self._fork.connection.close()

@@ -9,6 +9,7 @@ import atexit
 import base64
 import json
 import os
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -17,7 +18,8 @@ from importlib.resources import files
 from typing import Any
 
 from agentgym.errors import InfraError
-from agentgym.sandboxes.engine import ENGINE_SECONDS, Streams, client, faults
+from agentgym.sandboxes.engine import ENGINE_SECONDS, Streams, address, client, faults
+from agentgym.sandboxes.idle import Idle
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.jail.container import CAPABILITIES
 from agentgym.sandboxes.kept import MIB
@@ -90,28 +92,30 @@ class Container:
     """
 
     def __init__(self, recipe: Recipe, engine: str | None = None) -> None:
+        self.leases = 1
+        self._kind = recipe, address(engine)
         self._client = client(engine)
         self._owner = os.getpid()
         self._id: str | None = None
         try:
             self._id = str(self._client.containers.create(**_arguments(recipe)).id)
             _running.add(self)
-            self.streams = Streams(self._client.api, self._id)
+            self.connection = Streams(self._client.api, self._id)
             self._client.api.start(self._id)
             self._deliver(recipe)
         except faults() as fault:
-            self.close()
+            self.end()
             raise InfraError(_failure(fault, recipe)) from fault
         except BaseException:
-            self.close()
+            self.end()
             raise
 
     def _deliver(self, recipe: Recipe) -> None:
-        self.streams.settimeout(ENGINE_SECONDS)
-        self.streams.sendall(_delivery(recipe.modules))
-        ready = wire.receive(self.streams)
+        self.connection.settimeout(ENGINE_SECONDS)
+        self.connection.sendall(_delivery(recipe.modules))
+        ready = wire.receive(self.connection)
         if ready is None:
-            said = self.streams.said or "it exited at once"
+            said = self.connection.said or "it exited at once"
             raise InfraError(f"The sandbox's container can't run its keeper: {said}")
         if ready[0]["missing"]:
             missing = " ".join(ready[0]["missing"])
@@ -131,14 +135,18 @@ class Container:
                 return True
         return False
 
-    def close(self) -> None:
+    def put_by(self, most: int) -> bool:
+        """Have it emptied for the next box like it; see `Idle.put`."""
+        return self._id is not None and _idle_of(self._kind).put(self, most)
+
+    def end(self) -> None:
         """End and remove it; may be called more than once."""
         name, self._id = self._id, None
         if name is None or self._owner != os.getpid():
             return
         _running.discard(self)
-        if hasattr(self, "streams"):
-            self.streams.close()
+        if hasattr(self, "connection"):
+            self.connection.close()
         # It may be gone by itself, or on its way; an engine that is gone has ended it, or will.
         with suppress(*faults()):
             self._client.api.remove_container(name, v=True, force=True)
@@ -147,14 +155,46 @@ class Container:
             self._client.api.wait(name, timeout=ENGINE_SECONDS, condition="removed")
 
 
+_Kind = tuple[Recipe, str | None]
 _running: "weakref.WeakSet[Container]" = weakref.WeakSet()
+_idle: dict[_Kind, Idle[Container]] = {}
+_idle_lock = threading.Lock()
+
+
+def container(recipe: Recipe, engine: str | None = None) -> Container:
+    """Return a container: one that was emptied, or a new one.
+
+    Args:
+        recipe: What it is made of.
+        engine: The engine's address; None for what DOCKER_HOST says, or this machine's own.
+
+    Raises:
+        MissingDependencyError: If the docker package is not installed.
+        InfraError: If it can't be started; the message says why.
+    """
+    return _idle_of((recipe, address(engine))).take() or Container(recipe, engine)
+
+
+def _idle_of(kind: _Kind) -> Idle[Container]:
+    with _idle_lock:
+        return _idle.setdefault(kind, Idle())
 
 
 @atexit.register
 def close_all() -> None:
     """Remove every container that this process started."""
-    for container in list(_running):
-        container.close()
+    for each in list(_running):
+        each.end()
+
+
+def _forget() -> None:
+    """Let a fork of us start afresh: containers are ours, and end with us."""
+    global _idle_lock
+    _idle_lock = threading.Lock()
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _arguments(recipe: Recipe) -> dict[str, Any]:

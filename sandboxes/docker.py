@@ -27,9 +27,9 @@ from typing import Any
 
 from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import ExecResult, Limit, SandboxSpec
-from agentgym.sandboxes.containers import Container, Recipe
+from agentgym.sandboxes.containers import Recipe, container
 from agentgym.sandboxes.jail import wire
-from agentgym.sandboxes.kept import MIB, Kept
+from agentgym.sandboxes.kept import KEPT, MIB, Kept
 
 IMAGE = "agentgym-python"
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)  # as a shell says it of a command
@@ -44,6 +44,7 @@ class Docker(Kept):
         cpus: How many processors' worth of time it may use at once; None for all.
         runtime: The engine's runtime, such as "runsc" for gVisor; None for its default.
         engine: The engine's address; None for what DOCKER_HOST says, or this machine's own.
+        keep: How many closed boxes like it are emptied and kept for the next ones.
 
     Raises:
         UsageError: If the spec asks for a network.
@@ -51,7 +52,7 @@ class Docker(Kept):
         InfraError: If it can't be started.
     """
 
-    options = ("python", "cpus", "runtime", "engine")
+    options = ("python", "cpus", "runtime", "engine", "keep")
     isolation = "docker"
 
     def __init__(
@@ -62,8 +63,9 @@ class Docker(Kept):
         cpus: float | None = None,
         runtime: str | None = None,
         engine: str | None = None,
+        keep: int = KEPT,
     ) -> None:
-        super().__init__(spec)
+        super().__init__(spec, keep)
         if spec.network:
             raise UsageError(
                 "The docker sandbox has no network and can't keep to a list of hosts; leave "
@@ -83,18 +85,18 @@ class Docker(Kept):
         self._start()
 
     def _start(self) -> None:
-        self._container = Container(self._recipe, self._engine)
+        self._container = container(self._recipe, self._engine)
         self._began = time.time()
         self._closed = False
         try:
             self._open()
         except BaseException:
-            self.close()
+            self._discard()
             raise
 
     @property
-    def _connection(self) -> wire.Connection | None:
-        return self._container.streams
+    def _connection(self) -> wire.Connection:
+        return self._container.connection
 
     def _limits(self, cpu: int) -> dict[str, int]:
         # The container's own limit counts its processes alone; an rlimit would count the host's.
@@ -133,16 +135,18 @@ class Docker(Kept):
     def _death(self) -> InfraError:
         if self._container.ran_out_of_memory(self._began):
             return _OutOfMemoryError("The sandbox's container ran out of memory")
-        said = self._container.streams.said or "somebody else ended it, or its engine did"
+        said = self._container.connection.said or "somebody else ended it, or its engine did"
         return InfraError(f"The sandbox's container has died: {said}")
 
-    def _give_up(self) -> None:
-        self.close()
+    def _put_by(self, most: int) -> bool:
+        return self._container.put_by(most)
 
-    def close(self) -> None:
-        """Remove the container; see `Sandbox.close`."""
+    def _give_up(self) -> None:
+        self._discard()
+
+    def _discard(self) -> None:
         self._closed = True
-        self._container.close()
+        self._container.end()
 
 
 class _OutOfMemoryError(InfraError):

@@ -97,11 +97,16 @@ def client(engine: str | None) -> Any:
         InfraError: If no engine answers there, or it can't keep limits.
     """
     # A fork of us must not share our connections.
-    key = os.getpid(), engine or os.environ.get("DOCKER_HOST")
+    key = os.getpid(), address(engine)
     with _clients_lock:
         if key not in _clients:
             _clients[key] = _connected(engine)
         return _clients[key]
+
+
+def address(engine: str | None) -> str | None:
+    """Return the address of an engine; None where it is the usual one of this machine."""
+    return engine or os.environ.get("DOCKER_HOST")
 
 
 def _connected(engine: str | None) -> Any:
@@ -137,7 +142,7 @@ def faults() -> tuple[type[Exception], ...]:
 
 
 def _unreachable(engine: str | None) -> str:
-    where = engine or os.environ.get("DOCKER_HOST") or "/var/run/docker.sock"
+    where = address(engine) or "/var/run/docker.sock"
     return (
         f"No Docker Engine answers at {where}; start one (systemctl start docker), let this user "
         "speak to it (usermod -aG docker), or name another one in DOCKER_HOST"

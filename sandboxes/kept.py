@@ -17,6 +17,9 @@ from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
 from agentgym.sandboxes.jail import wire
 
 MIB = 1 << 20
+KEPT = 16
+"""How many closed boxes of one kind are kept, if nobody says otherwise."""
+
 _GRACE_SECONDS = 5.0
 _CPU_SLACK_SECONDS = 0.1
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -29,24 +32,53 @@ class Kept(Sandbox):
 
     Args:
         spec: What it may use.
+        keep: How many closed boxes like it are emptied and kept for the next ones.
+
+    Raises:
+        UsageError: If that is less than none.
     """
 
     isolation: str
 
-    def __init__(self, spec: SandboxSpec) -> None:
+    def __init__(self, spec: SandboxSpec, keep: int) -> None:
         super().__init__(spec)
+        if keep < 0:
+            raise UsageError(f"keep is 0 or more; got {keep}")
+        self._keep = keep
         self._lock = threading.RLock()
         self._owner = os.getpid()
         self._closed = False
 
     @property
     @abstractmethod
-    def _connection(self) -> wire.Connection | None:
-        """Where the keeper is asked; None where there is none any more."""
+    def _connection(self) -> wire.Connection:
+        """Where the keeper is asked."""
 
     @abstractmethod
     def _give_up(self) -> None:
         """End a box whose keeper doesn't answer, by force."""
+
+    @abstractmethod
+    def _put_by(self, most: int) -> bool:
+        """Have the box emptied for whoever needs one like it next; False if it has to be ended."""
+
+    @abstractmethod
+    def _discard(self) -> None:
+        """End the box; may be called more than once."""
+
+    def close(self) -> None:
+        """Empty the box for the next one, or end it; see `Sandbox.close`."""
+        was_closed, self._closed = self._closed, True
+        if was_closed or self._owner != os.getpid():
+            return
+        # What is under way ends with the box.
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._put_by(self._keep):
+                    return
+            finally:
+                self._lock.release()
+        self._discard()
 
     def _death(self) -> InfraError:
         """Return what is known about why the box is dead."""
@@ -140,7 +172,7 @@ class Kept(Sandbox):
     def _data(self, header: dict[str, Any], body: bytes) -> bytes:
         reply, data = self._ask(header, body, _GRACE_SECONDS)
         if "broken" in reply:
-            self.close()
+            self._discard()
             raise InfraError(f"The sandbox can't be set up: {reply['error']}")
         if "error" in reply:
             said = f"{header.get('path', 'files')}: {reply['error']}"
@@ -152,10 +184,10 @@ class Kept(Sandbox):
     ) -> tuple[dict[str, Any], bytes]:
         self._check_owner()
         with self._lock:
-            connection = self._connection
-            if self._closed or connection is None:
+            if self._closed:
                 raise UsageError("The sandbox is closed; make another one")
             try:
+                connection = self._connection
                 connection.settimeout(seconds)
                 wire.send(connection, header, body)
                 answer = wire.receive(connection)
@@ -171,7 +203,7 @@ class Kept(Sandbox):
                 raise UsageError("The sandbox was closed while it was at work")
             if answer is None:
                 death = self._death()
-                self.close()
+                self._discard()
                 raise death
             return answer
 

@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from agentgym.errors import InfraError
+from agentgym.sandboxes.idle import Idle
 from agentgym.sandboxes.seccomp import seccomp_filter, supported
 
 # The jail's modules, and what makes a package of the folders above them.
@@ -65,11 +66,24 @@ class Fork:
         connection: Our end of the socket that it serves.
         pid: Its number as its zygote sees it.
         zygote: Who forked it.
+        leases: How often it has been handed out.
     """
 
     connection: socket.socket
     pid: int
     zygote: "Zygote"
+    leases: int = 1
+
+    def shut(self) -> None:
+        """Hang up: its keeper leaves at once, all else ends with it, and no answer comes."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """End it, whatever it is at; may be called more than once."""
+        self.shut()
+        self.connection.close()
+        self.zygote.kill(self)
 
 
 class Zygote:
@@ -90,6 +104,7 @@ class Zygote:
             raise InfraError("The bubblewrap sandbox runs on x86_64 and aarch64 machines only")
         self._lock = threading.Lock()
         self._retired = False
+        self.idle = Idle[Fork]()
         self._control, theirs = _socketpair(socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
         parts = [_pipe_with(name) for name in _PARTS.values()]
@@ -132,11 +147,20 @@ class Zygote:
         """Whether it can fork."""
         return not self._retired and self._process.poll() is None
 
-    def fork(self, *, network: bool = False) -> Fork:
-        """Return a new box's process, in namespaces of its own and not set up yet.
+    def box(self, *, network: bool = False) -> Fork:
+        """Return a box's process: one that was emptied, or a new one.
 
         Args:
-            network: Whether it first sends a socket of its loopback; see `jail/network.py`.
+            network: Whether it is a new one that first sends a socket of its loopback; see
+                `jail/network.py`.
+
+        Raises:
+            InfraError: If there is none in time.
+        """
+        return self._fork(b"box network") if network else self.idle.take() or self._fork(b"box")
+
+    def _fork(self, request: bytes) -> Fork:
+        """Return a new box's process, in namespaces of its own and not set up yet.
 
         Raises:
             InfraError: If there is none in time.
@@ -145,7 +169,6 @@ class Zygote:
         try:
             with self._lock:
                 self._control.settimeout(_FORK_SECONDS)
-                request = b"box network" if network else b"box"
                 socket.send_fds(self._control, [request], [theirs.fileno()])
                 answer = self._control.recv(256)
         except OSError as fault:
@@ -177,6 +200,7 @@ class Zygote:
     def close(self) -> None:
         """End it and every box that it forked; may be called more than once."""
         self._retired = True
+        self.idle.close()
         self._control.close()
         if self._process.poll() is not None:
             return  # its number may be another process's by now

@@ -154,7 +154,7 @@ def learn(folder: str, seed: int, arm: str, imitation: int, steps: int) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--imitation", type=int, default=200, help="steps of imitation")
+    parser.add_argument("--imitation", type=int, default=75, help="steps of imitation")
     parser.add_argument("--steps", type=int, default=60, help="steps of reinforcement")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("retool-%H%M%S"))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from agentgym.sandboxes.jail import kernel, program, wire
+from agentgym.sandboxes.jail import files, kernel, program, wire
 from agentgym.sandboxes.jail.keeper import Keeper
 from agentgym.sandboxes.jail.launcher import Launcher
 
@@ -65,6 +65,7 @@ class ContainerKeeper(Keeper):
     """
 
     home = f"{_DISK}/work"
+    shown_processes = 2  # itself, too
 
     def _set_up(self) -> None:
         kernel.hide()
@@ -75,6 +76,10 @@ class ContainerKeeper(Keeper):
         # One file system of one size, wherever a program writes.
         with suppress(FileExistsError):
             os.symlink(f"{_DISK}/shm", "/dev/shm")
+
+    def _clear(self) -> None:
+        with self._as_program():
+            files.empty(_DISK)
 
     def _limit_disk(self, header: dict[str, Any]) -> None:
         """Leave it to the engine, which has done it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 
 
@@ -60,3 +61,29 @@ def write(path: str, data: bytes) -> None:
         raise
     finally:
         os.close(file)
+
+
+def empty(folder: str) -> None:
+    """Delete all that a folder holds, whoever may read it; nothing else may be at work in it.
+
+    Args:
+        folder: Where; it stays.
+
+    Raises:
+        OSError: If something can't be deleted.
+        RecursionError: If folders lie in each other too deeply.
+    """
+    for path, names, _ in os.walk(folder, onerror=_raise):
+        for name in names:
+            inner = os.path.join(path, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)  # before it is looked into
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def _raise(fault: OSError) -> None:
+    raise fault

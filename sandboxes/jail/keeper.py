@@ -30,6 +30,7 @@ class Keeper:
 
     home = f"{_BOX}/work"
     own_processes = 2  # this one and the launcher, which the kernel counts with the programs
+    shown_processes = 1  # in /proc, besides the programs: the launcher
 
     def __init__(self, seccomp: bytes) -> None:
         self._seccomp = seccomp
@@ -67,6 +68,7 @@ class Keeper:
             "cell": self._cell,
             "put": self._put,
             "get": self._get,
+            "renew": self._renew,
         }
         while True:
             message = wire.receive(connection)
@@ -101,6 +103,15 @@ class Keeper:
         # Terminals of its own: those of another instance are open to everybody of the same user.
         options = "newinstance,ptmxmode=0666,mode=600,max=64"
         kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
+
+    def _clear(self) -> None:
+        """Drop all that `_set_up` has made, and what programs have made of it.
+
+        Raises:
+            OSError: If something still uses it.
+        """
+        for target in ("/dev/pts", "/dev/shm", "/tmp", _BOX):
+            kernel.unmount(target)
 
     def _limit_disk(self, header: dict[str, Any]) -> None:
         """Give the box's files the size that was asked for."""
@@ -169,6 +180,22 @@ class Keeper:
     def _write(self, path: str, data: bytes) -> None:
         with self._as_program():
             files.write(os.path.join(self.home, path), data)
+
+    def _renew(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        """Make a new box of this one: without programs, files, terminals or an environment."""
+        if self._fault is not None:
+            return {"error": _said(self._fault)}, b""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self._launcher.settle(0, 0)
+        left = sum(name.isdigit() for name in os.listdir("/proc")) - self.shown_processes
+        if left:
+            return {"error": f"{left} processes could not be ended"}, b""
+        self._env = {}
+        self._clear()
+        self._set_up()
+        return {}, b""
 
     # Processes.
 

@@ -72,6 +72,11 @@ def mount(
     _checked(result, f"mount {target}")
 
 
+def unmount(target: str) -> None:
+    """Unmount what is mounted last at a place, which nothing may use any more."""
+    _checked(_libc.umount2(target.encode(), ctypes.c_int(0)), f"unmount {target}")
+
+
 def map_ids(outer_uid: int, outer_gid: int, uid: int, gid: int) -> None:
     """Map one user and one group into the user namespace that this process is in."""
     for name, text in (

@@ -1,5 +1,7 @@
 """What a model reads of the code that it runs."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,6 +111,16 @@ def test_the_last_expression_is_shown(
     Interpreter(told).run(source)
     exec(told.source, {})
     assert capsys.readouterr().out == printed
+
+
+def test_looking_for_it_says_nothing_to_the_user() -> None:
+    # In a process of its own, since pytest sets its own filters.
+    source = "from agentgym.interpreter import _showing_last; print(_showing_last('1if 1 else 2'))"
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("_ = 1if 1 else 2")
+    assert done.stderr == ""
 
 
 def test_it_need_not_be_shown_and_a_stateful_box_shows_it_itself() -> None:

@@ -129,16 +129,6 @@ def test_a_container_that_dies_is_the_world_s_fault_and_the_next_box_works(
         assert box.exec("print(1)").stdout == "1\n"
 
 
-def test_nothing_is_left_of_a_box(engine: Engine) -> None:
-    boxes = [make_sandbox("docker", **engine.options) for _ in range(3)]
-    assert len(engine.containers()) == 3
-    for box in boxes:
-        box.exec("import subprocess; subprocess.Popen(['sleep', '60'])")
-        box.close()
-        box.close()
-    assert engine.containers() == []
-
-
 @pytest.mark.parametrize("killed", [False, True], ids=["exits", "is killed"])
 def test_containers_end_with_a_host_that(killed: bool, engine: Engine) -> None:
     source = f"""

@@ -87,34 +87,6 @@ box.exec("import time; time.sleep(60)", wall_seconds=60)
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_nothing_is_left_of_a_box() -> None:
-    def processes() -> set[str]:
-        found: set[str] = set()
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if b"agentgym.sandboxes.jail.zygote" in file.read():
-                        found.add(pid)
-            except OSError:
-                continue
-        return found
-
-    with make_sandbox() as box:
-        box.exec("1")
-    time.sleep(0.2)
-    before, files = processes(), len(os.listdir("/proc/self/fd"))
-    boxes = [make_sandbox() for _ in range(20)]
-    for box in boxes:
-        box.exec("import subprocess; subprocess.Popen(['sleep', '60'])")
-        box.close()
-    deadline = time.monotonic() + 5
-    while len(processes()) != len(before) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    # Another one is to spare by now.
-    assert len(processes()) == len(before)
-    assert len(os.listdir("/proc/self/fd")) == files
-
-
 def test_closing_ends_what_is_under_way() -> None:
     box = make_sandbox(wall_seconds=60)
     with ThreadPoolExecutor(1) as thread:
@@ -239,7 +211,7 @@ def processes():
 made = make_sandbox()
 time.sleep(0.3)  # until there is one to spare again
 before = processes()
-more = [make_sandbox() for _ in range(3)]
+more = [make_sandbox(keep=0) for _ in range(3)]
 assert processes() > before
 pid = os.fork()
 if pid == 0:

@@ -35,9 +35,9 @@ class Engine:
     image: str
 
     @property
-    def options(self) -> dict[str, str]:
-        """What `make_sandbox` takes to run there."""
-        return {"engine": self.url, "image": self.image}
+    def options(self) -> dict[str, Any]:
+        """What `make_sandbox` takes to run there, in containers that end with their box."""
+        return {"engine": self.url, "image": self.image, "keep": 0}
 
     def containers(self) -> list[str]:
         """Return the ids of every container of ours."""
