@@ -26,26 +26,25 @@ from contextlib import contextmanager, suppress
 from agentgym.destinations import address_of, listed, parsed, usable
 from agentgym.errors import InfraError
 from agentgym.sandboxes.jail.network import PORT
-from agentgym.sandboxes.proxy_request import ProxyRequest, RefusedError, authority
+from agentgym.sandboxes.proxy_request import (
+    ANSWER_SECONDS,
+    ProxyRequest,
+    RefusedError,
+    authority,
+    read_head,
+    refuse,
+)
 from agentgym.sandboxes.relay import relay
 
 CONNECTIONS = 32
 """How many a box has at once; more wait until one ends."""
 
-HEAD_BYTES = 1 << 15
-"""The longest request line and headers."""
-
-HEAD_SECONDS = 10.0
-"""How long they may take."""
-
 CONNECT_SECONDS = 10.0
 """How long the first addresses of a host may take together."""
 
 _ADDRESSES = 4
-_ANSWER_SECONDS = 2.0
 _RECEIVE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
-_DRAINED_BYTES = 1 << 20
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 
@@ -176,21 +175,21 @@ class Proxy:
                 try:
                     self._pass_on(box)
                 except RefusedError as refusal:
-                    _answer(box, refusal)
+                    refuse(box, refusal)
         except OSError:
             pass  # either end is gone, which the other one has heard by now
         finally:
             self._slots.release()
 
     def _pass_on(self, box: socket.socket) -> None:
-        head, rest = _head(box)
+        head, rest = read_head(box)
         request = ProxyRequest.parse(head)
         left = None if request.body_bytes is None else request.body_bytes - len(rest)
         if left is not None and left < 0:
             raise RefusedError(400, "one connection takes one request")
         with self._reached(request.host, request.port) as server:
             if left is None:
-                box.settimeout(_ANSWER_SECONDS)
+                box.settimeout(ANSWER_SECONDS)
                 box.sendall(_ESTABLISHED)
             relay(box, server, request.head + rest, left)
 
@@ -249,40 +248,3 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
-
-
-def _head(box: socket.socket) -> tuple[bytes, bytes]:
-    """Return the head of a request, and what came with it of its body."""
-    data, deadline = b"", time.monotonic() + HEAD_SECONDS
-    while b"\r\n\r\n" not in data:
-        if len(data) > HEAD_BYTES:
-            raise RefusedError(431, f"the request's headers are longer than {HEAD_BYTES} bytes")
-        box.settimeout(max(deadline - time.monotonic(), 0.001))
-        try:
-            part = box.recv(HEAD_BYTES)
-        except TimeoutError:
-            raise RefusedError(408, f"no request came within {HEAD_SECONDS:g} s") from None
-        if not part:
-            raise ConnectionResetError("there was no request")
-        data += part
-    head, _, rest = data.partition(b"\r\n\r\n")
-    return head, rest
-
-
-def _answer(box: socket.socket, refusal: RefusedError) -> None:
-    """Refuse a request, and say why in both places where programs look."""
-    text = f"{refusal.reason}\n".encode()
-    head = (
-        f"HTTP/1.1 {refusal.status} {refusal.reason}\r\nContent-Type: text/plain\r\n"
-        f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
-    )
-    box.settimeout(_ANSWER_SECONDS)
-    box.sendall(head.encode() + text)
-    # What is unread when a connection is closed resets it, and the answer may be lost.
-    box.shutdown(socket.SHUT_WR)
-    drained, deadline = 0, time.monotonic() + _ANSWER_SECONDS
-    while drained < _DRAINED_BYTES and time.monotonic() < deadline:
-        part = box.recv(1 << 16)
-        if not part:
-            return
-        drained += len(part)

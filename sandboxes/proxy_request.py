@@ -7,11 +7,23 @@ the next one.
 """
 
 import re
+import socket
+import time
 from dataclasses import dataclass
 from typing import Self
 
 from agentgym.destinations import normal_host
 
+HEAD_BYTES = 1 << 15
+"""The longest request line and headers."""
+
+HEAD_SECONDS = 10.0
+"""How long they may take."""
+
+ANSWER_SECONDS = 2.0
+"""How long an answer of the proxy's own may take."""
+
+_DRAINED_BYTES = 1 << 20
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~\x80-\xff]+) (HTTP/1\.[01])")
 _HEADER = re.compile(rb"(" + _TOKEN + rb"):([\t -~\x80-\xff]*)")
@@ -128,3 +140,49 @@ def _body_bytes(headers: list[tuple[bytes, bytes]]) -> int | None:
     if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
         raise RefusedError(400, "a body has one Content-Length")
     return int(lengths[0])
+
+
+def read_head(box: socket.socket) -> tuple[bytes, bytes]:
+    """Return the head of a request, and what came with it of its body.
+
+    Raises:
+        RefusedError: If it is too long, or takes too long.
+        OSError: If whoever sends it leaves.
+    """
+    data, deadline = b"", time.monotonic() + HEAD_SECONDS
+    while b"\r\n\r\n" not in data:
+        if len(data) > HEAD_BYTES:
+            raise RefusedError(431, f"the request's headers are longer than {HEAD_BYTES} bytes")
+        box.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            part = box.recv(HEAD_BYTES)
+        except TimeoutError:
+            raise RefusedError(408, f"no request came within {HEAD_SECONDS:g} s") from None
+        if not part:
+            raise ConnectionResetError("there was no request")
+        data += part
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def refuse(box: socket.socket, refusal: RefusedError) -> None:
+    """Refuse a request, and say why in both places where programs look.
+
+    Raises:
+        OSError: If nobody listens.
+    """
+    text = f"{refusal.reason}\n".encode()
+    head = (
+        f"HTTP/1.1 {refusal.status} {refusal.reason}\r\nContent-Type: text/plain\r\n"
+        f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    )
+    box.settimeout(ANSWER_SECONDS)
+    box.sendall(head.encode() + text)
+    # What is unread when a connection is closed resets it, and the answer may be lost.
+    box.shutdown(socket.SHUT_WR)
+    drained, deadline = 0, time.monotonic() + ANSWER_SECONDS
+    while drained < _DRAINED_BYTES and time.monotonic() < deadline:
+        part = box.recv(1 << 16)
+        if not part:
+            return
+        drained += len(part)

@@ -16,8 +16,9 @@ from websites import Website, server, website
 
 from agentgym.errors import InfraError
 from agentgym.sandboxes import proxy as proxy_module
+from agentgym.sandboxes import proxy_request
 from agentgym.sandboxes import relay as relay_module
-from agentgym.sandboxes.proxy import CONNECTIONS, HEAD_BYTES, Proxy
+from agentgym.sandboxes.proxy import CONNECTIONS, Proxy
 
 Dial = Callable[..., socket.socket]
 
@@ -293,14 +294,16 @@ def test_a_body_may_not_hold_another_request(
 def test_headers_without_an_end(open_proxy: Callable[..., Dial]) -> None:
     connection = open_proxy("example.org")()
     with suppress(ConnectionError):  # it was hung up on before it had sent all
-        connection.sendall(b"GET http://example.org/ HTTP/1.1\r\n" + b"A: b\r\n" * HEAD_BYTES)
+        connection.sendall(
+            b"GET http://example.org/ HTTP/1.1\r\n" + b"A: b\r\n" * proxy_request.HEAD_BYTES
+        )
         assert status(read_all(connection)) == 431
 
 
 def test_headers_that_come_slowly(
     open_proxy: Callable[..., Dial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxy_module, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(proxy_request, "HEAD_SECONDS", 0.5)
     connection = open_proxy("example.org")()
     began = time.monotonic()
     for _ in range(4):
