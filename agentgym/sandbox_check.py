@@ -256,6 +256,28 @@ def _serves_many(make: Make) -> str:
     return "16 boxes at once"
 
 
+def _keeps_to_its_list(make: Make) -> str:
+    # Addresses of documentation, which nobody has: one is listed, and neither is connected to.
+    source = """
+import socket, urllib.error, urllib.request
+try:
+    urllib.request.urlopen('http://192.0.2.1/', timeout=5)
+except urllib.error.HTTPError as refusal:
+    print(refusal.code, '192.0.2.2' in refusal.read().decode())
+try:
+    socket.create_connection(('192.0.2.2', 80), 1)
+except OSError:
+    print('refused')
+"""
+    try:
+        with make(network=("192.0.2.2",)) as box:
+            said = _lines(box, source)
+    except UsageError as fault:
+        return f"takes no list: {fault}"
+    _expect(said == ["403 True", "refused"], "a proxy keeps programs to what is listed", said)
+    return "over a proxy only, and to what is listed"
+
+
 def _limits_processes(make: Make) -> str:
     source = (
         "import os, time\nfor _ in range(64):\n    if os.fork() == 0: time.sleep(30); os._exit(0)"
@@ -341,6 +363,7 @@ RULES: dict[str, Rule] = {
     "close": _closes,
     "ending": _closes_what_runs,
     "many": _serves_many,
+    "hosts": _keeps_to_its_list,
 }
 """What every backend promises."""
 

@@ -16,12 +16,15 @@ What each part adds:
 | rlimits | memory and CPU time of a process, number of processes, size of a file |
 | memory cgroup per box, without swap, where there can be one | using more memory together |
 
+The way to hosts that the spec lists is a proxy on our side of it (`proxy.py`).
+
 What it does not do: `cpu_seconds` is of one process, and so is `memory_mb` where there can be no
 cgroup, so a box may use as much as its processes together; the kernel is shared, so a hole in it is
 a hole in the box.
 """
 
 import os
+import weakref
 
 from agentgym.errors import InfraError
 from agentgym.sandbox import SandboxSpec
@@ -29,6 +32,7 @@ from agentgym.sandboxes.cgroup_places import NoPlaceError
 from agentgym.sandboxes.cgroups import own_cgroups
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.kept import KEPT, MIB
+from agentgym.sandboxes.proxy import Proxy, received, variables
 from agentgym.sandboxes.together import OutOfMemoryError, Together, together_bytes
 from agentgym.sandboxes.zygotes import Fork, Recipe, zygote
 
@@ -55,15 +59,21 @@ class Bubblewrap(Together):
         image = None if spec.image is None else os.path.abspath(spec.image)
         self._recipe = Recipe(image, python, spec.modules)
         self._fork: Fork | None = None
+        self._proxy: Proxy | None = None
         self._start()
 
     def _start(self) -> None:
         spec = self.spec
         memory_bytes = together_bytes(spec.memory_mb, spec.disk_mb)
-        self._fork = zygote(self._recipe).box(memory_bytes)
+        self._fork = zygote(self._recipe).box(memory_bytes, network=bool(spec.network))
         self._count()
+        told: dict[str, str] | None = None
         try:
-            self._open(disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
+            if spec.network:
+                self._proxy = Proxy(received(self._fork.connection), spec.network)
+                weakref.finalize(self, self._proxy.close)  # for a box that nobody closes
+                told = variables(spec.network)
+            self._open(told, disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
         except BaseException:
             self._drop()
             raise
@@ -102,12 +112,17 @@ class Bubblewrap(Together):
             fork.zygote.kill(fork)
 
     def _put_by(self, most: int) -> bool:
-        return self._fork is not None and self._fork.zygote.idle.put(self._fork, most)
+        # The next one would find a loopback that is up, and a port of it that is taken.
+        if self._fork is None or self._proxy is not None:
+            return False
+        return self._fork.zygote.idle.put(self._fork, most)
 
     def _drop(self) -> None:
         fork = self._fork
         if fork is None or self._owner != os.getpid():
             return
+        if self._proxy is not None:
+            self._proxy.close()
         # Whoever waits for an answer stops waiting before the descriptor can become another's.
         fork.shut()
         with self._lock:

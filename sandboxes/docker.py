@@ -23,7 +23,7 @@ import signal
 import time
 from typing import Any
 
-from agentgym.errors import DataError, InfraError
+from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.containers import Recipe, container
 from agentgym.sandboxes.jail import wire
@@ -46,6 +46,7 @@ class Docker(Together):
         keep: How many closed boxes like it are emptied and kept for the next ones.
 
     Raises:
+        UsageError: If the spec asks for a network.
         MissingDependencyError: If the docker package is not installed.
         InfraError: If it can't be started.
     """
@@ -64,6 +65,11 @@ class Docker(Together):
         keep: int = KEPT,
     ) -> None:
         super().__init__(spec, keep)
+        if spec.network:
+            raise UsageError(
+                "The docker sandbox has no network and can't keep to a list of hosts; leave "
+                "network empty, or use 'bubblewrap'"
+            )
         recipe = Recipe(
             image=spec.image or IMAGE,
             python=python,

@@ -21,7 +21,10 @@ KEPT = 16
 """How many closed boxes of one kind are kept, if nobody says otherwise."""
 
 _GRACE_SECONDS = 5.0
-_CPU_SLACK_SECONDS = 0.1
+_CPU_SLACK_SECONDS = 0.5
+"""How far the clock by which the kernel ends a program, which ticks, may be ahead of the one by
+which it says afterwards how long that took; a busy machine makes it more."""
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 _SIGKILL, _SIGXCPU, _SIGXFSZ = -9, -24, -25
 _SAID = {"memory": Limit.MEMORY, "disk": Limit.DISK, "processes": Limit.PROCESSES}
 
@@ -83,10 +86,11 @@ class Kept(Sandbox):
         """Return what is known about why the box is dead."""
         return InfraError("The sandbox has died")
 
-    def _open(self, **more: Any) -> None:
+    def _open(self, variables: Mapping[str, str] | None = None, **more: Any) -> None:
         """Have the keeper set the box up.
 
         Args:
+            variables: Of the environment, where the spec doesn't say otherwise.
             **more: What else it has to know.
         """
         spec = self.spec
@@ -94,7 +98,7 @@ class Kept(Sandbox):
         self._data(
             {
                 "op": "open",
-                "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **spec.env},
+                "env": {**_ENVIRONMENT, **(variables or {}), **spec.env},
                 "files": [[path, len(data)] for path, data in contents.items()],
                 **more,
             },
@@ -238,7 +242,7 @@ def _limit(reply: Mapping[str, Any], cpu: int) -> Limit | None:
     """Return the limit that the keeper saw ending a program."""
     if reply["late"]:
         return Limit.WALL
-    # A program may send itself the signal; the kernel counts a little differently.
+    # A program may send itself the signal.
     if reply["exit"] in (_SIGXCPU, _SIGKILL) and 0 < cpu <= reply["cpu"] + _CPU_SLACK_SECONDS:
         return Limit.CPU
     return Limit.DISK if reply["exit"] == _SIGXFSZ else None

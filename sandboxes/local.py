@@ -31,7 +31,8 @@ class Local(Sandbox):
     """A folder on this machine, and processes that run in it.
 
     Args:
-        spec: What they may use; `image`, `modules` and `stateful` are not for it.
+        spec: What they may use; `image`, `modules`, `stateful` and `network` are
+            not for it.
         allow_unsafe: Whether code may run as whoever runs this.
 
     Raises:
@@ -50,6 +51,11 @@ class Local(Sandbox):
         for name in ("image", "modules", "stateful"):
             if getattr(spec, name):
                 raise UsageError(f"The local sandbox knows no {name}; use 'bubblewrap'")
+        if spec.network:
+            raise UsageError(
+                "The local sandbox keeps code from no host, so it can't keep it to a list; leave "
+                "network empty, or use 'bubblewrap'"
+            )
         super().__init__(spec)
         self._home = Path(tempfile.mkdtemp(prefix="agentgym-local-"))
         self._closed = False

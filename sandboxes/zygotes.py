@@ -28,7 +28,7 @@ from agentgym.sandboxes.seccomp import seccomp_filter, supported
 _JAIL = "agentgym/sandboxes/jail"
 _MODULES = (
     *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
-    *("process", "keeper", "zygote"),
+    *("process", "keeper", "network", "zygote"),
 )
 _PARTS = {
     **{f"{_JAIL}/{name}.py": name for name in _MODULES},
@@ -163,16 +163,20 @@ class Zygote:
         """Whether it can fork."""
         return not self._retired and self._process.poll() is None
 
-    def box(self, memory_bytes: int) -> Fork:
+    def box(self, memory_bytes: int, *, network: bool = False) -> Fork:
         """Return a box's process: one that was emptied, or a new one.
 
         Args:
             memory_bytes: What its programs and their files may take together, where there are
                 cgroups.
+            network: Whether it is a new one that first sends a socket of its loopback; see
+                `jail/network.py`.
 
         Raises:
             InfraError: If there is none in time.
         """
+        if network:
+            return self._fork(b"box network", memory_bytes)
         while (fork := self.idle.take()) is not None:
             try:
                 if fork.cgroup is not None:
@@ -180,12 +184,13 @@ class Zygote:
                 return fork
             except InfraError:  # it still has more than that
                 fork.end()
-        return self._fork(memory_bytes)
+        return self._fork(b"box", memory_bytes)
 
-    def _fork(self, memory_bytes: int) -> Fork:
+    def _fork(self, request: bytes, memory_bytes: int) -> Fork:
         """Return a new box's process, in namespaces of its own and not set up yet.
 
         Args:
+            request: What the zygote is asked for.
             memory_bytes: What its programs and their files may take together, where there are
                 cgroups.
 
@@ -195,7 +200,7 @@ class Zygote:
         ours, theirs = _socketpair(socket.SOCK_STREAM)
         try:
             with self._lock, theirs:
-                pid, cgroup = self._forked(theirs.fileno())
+                pid, cgroup = self._forked(request, theirs.fileno())
             if cgroup is not None:
                 cgroup.limit(memory_bytes)
         except BaseException:
@@ -203,11 +208,11 @@ class Zygote:
             raise
         return Fork(ours, pid, self, cgroup)
 
-    def _forked(self, connection: int) -> tuple[int, Cgroup | None]:
+    def _forked(self, request: bytes, connection: int) -> tuple[int, Cgroup | None]:
         # The box to spare is in its cgroup already, since it takes the kernel a while to let a
         # process in; the one that we make now is for the next one to spare.
         coming = _new_cgroup()
-        answer = self._ask(b"box", connection, coming)
+        answer = self._ask(request, connection, coming)
         number, _, kind = answer.partition(b" ")
         former, self._spare_cgroup = self._spare_cgroup, None
         if kind == b"spare":
@@ -363,7 +368,7 @@ def _machine() -> list[str]:
     for name in _LINKS:
         # Where these are folders still, not links into /usr, they are what programs need.
         arguments += _shown(f"/{name}", name) if os.path.lexists(f"/{name}") else []
-    for name in ("etc/alternatives", "etc/ld.so.cache"):
+    for name in ("etc/alternatives", "etc/ld.so.cache", "etc/ssl/certs"):
         arguments += ["--ro-bind-try", f"/{name}", f"/{name}"]
     return arguments
 

@@ -1,11 +1,13 @@
 """`SandboxServerConfig`: what a sandbox server lends, how much of it, and to how many at a time."""
 
+import json
 import os
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agentgym.config import Config
+from agentgym.destinations import Destination, listed, parsed
 from agentgym.errors import ConfigError
 from agentgym.sandbox import SandboxSpec
 
@@ -32,6 +34,9 @@ class SandboxServerConfig(Config):
     modules: tuple[str, ...] = Field(
         default=(), description="Python modules that every box has imported beforehand"
     )
+    network: tuple[str, ...] = Field(
+        default=(), description="what requests may have boxes reach, as `SandboxSpec.network`"
+    )
     most: Most = Most()
     concurrency: int = Field(
         default_factory=lambda: 4 * len(os.sched_getaffinity(0)),
@@ -57,11 +62,17 @@ class SandboxServerConfig(Config):
         default=5.0, gt=0, description="for what runs, when the server stops"
     )
 
+    @field_validator("network")
+    @classmethod
+    def _can_be_reached(cls, network: tuple[str, ...]) -> tuple[str, ...]:
+        parsed(network)
+        return network
+
     def granted(self, spec: SandboxSpec) -> SandboxSpec:
         """Return what a request gets of what it asks for.
 
         Raises:
-            ConfigError: If it names an image or a module that this server doesn't lend.
+            ConfigError: If it names an image, a module or a host that this server doesn't lend.
         """
         if spec.image not in (None, self.image):
             # A path on this machine, or whatever a registry has: not for a client to choose.
@@ -72,6 +83,14 @@ class SandboxServerConfig(Config):
                 f"modules: this server has {', '.join(self.modules) or 'none'} imported "
                 f"beforehand, and not {', '.join(foreign)}; import them in the code, or start the "
                 f"server with modules=[{','.join([*self.modules, *foreign])}]"
+            )
+        lent = parsed(self.network)
+        beyond = [entry for entry in spec.network if not Destination.parse(entry).within(lent)]
+        if beyond:
+            raise ConfigError(
+                f"network: this server lets boxes reach {listed(self.network)}, and not "
+                f"{listed(tuple(beyond))}; ask for less, or start the server with "
+                f"'network={json.dumps([*self.network, *beyond])}'"
             )
         less = {name: min(getattr(spec, name), most) for name, most in self.most}
         return spec.model_copy(update={**less, "image": self.image, "modules": self.modules})

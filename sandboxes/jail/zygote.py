@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 
-from agentgym.sandboxes.jail import kernel
+from agentgym.sandboxes.jail import kernel, network
 from agentgym.sandboxes.jail.keeper import Keeper
 
 SPARE, NEW = b" spare", b" new"
@@ -60,7 +60,7 @@ def main(control_fd: int, modules: list[str]) -> None:
                 control.send(str(fault).encode())
         elif words[0] == b"box":
             try:
-                answer = boxes.hand_out(*fds)
+                answer = boxes.hand_out(request, *fds)
             except OSError as fault:
                 answer = str(fault).encode()
             control.send(answer)
@@ -105,10 +105,11 @@ class _Boxes:
         """
         self._spare = self._fork(cgroup, tells=tells)
 
-    def hand_out(self, connection: int, cgroup: int | None = None) -> bytes:
+    def hand_out(self, request: bytes, connection: int, cgroup: int | None = None) -> bytes:
         """Give a box to whoever has the other end of a connection.
 
         Args:
+            request: "box", and "network" where its loopback is to be answered from outside.
             connection: Our end of it.
             cgroup: The entrance of the cgroup for a new one.
 
@@ -121,13 +122,13 @@ class _Boxes:
         spare, self._spare = self._spare, None
         if spare is not None:
             with contextlib.suppress(OSError):  # it has died
-                return self._give(spare, connection) + SPARE
-        return self._give(self._fork(cgroup), connection) + NEW
+                return self._give(spare, connection, request) + SPARE
+        return self._give(self._fork(cgroup), connection, request) + NEW
 
-    def _give(self, box: tuple[int, socket.socket], connection: int) -> bytes:
+    def _give(self, box: tuple[int, socket.socket], connection: int, request: bytes) -> bytes:
         pid, ours = box
         with ours:
-            socket.send_fds(ours, [b"serve"], [connection])
+            socket.send_fds(ours, [request], [connection])
         return b"%d" % pid
 
     def _fork(self, cgroup: int | None, *, tells: bool = False) -> tuple[int, socket.socket]:
@@ -151,10 +152,13 @@ class _Boxes:
                 if tells:
                     self._control.send(str(keeper.fault or "ready").encode())
                 self._control.close()
-                _, fds, _, _ = socket.recv_fds(theirs, 64, 1)
+                request, fds, _, _ = socket.recv_fds(theirs, 64, 1)
                 theirs.close()
                 if fds:
-                    keeper.serve(socket.socket(fileno=fds[0]))
+                    connection = socket.socket(fileno=fds[0])
+                    if request == b"box network":
+                        network.hand_over(connection)
+                    keeper.serve(connection)
             finally:
                 os._exit(0)
         theirs.close()

@@ -15,7 +15,7 @@ ISOLATED = ("bubblewrap", DOCKER, "remote")
 @pytest.fixture(scope="module")
 def served() -> Iterator[dict[str, str]]:
     """Where `remote` finds a server, which lends boxes of bubblewrap's."""
-    with sandbox_server() as server:
+    with sandbox_server('network=["192.0.2.0", "192.0.2.2"]') as server:
         yield {"url": server.url, "token": TOKEN}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from engines import Engine
-from escapes import ESCAPES, PRELUDE, Escape
+from escapes import ESCAPES, LISTED, NETWORK, PRELUDE, PROXY, Escape
 
 from agentgym.sandbox import Sandbox, make_sandbox
 from agentgym.sandboxes.bubblewrap import Bubblewrap
@@ -76,6 +76,22 @@ def test_no_way_out(escape: Escape, box: Sandbox, host: Host) -> None:
             own_cgroups()
         except NoPlaceError as fault:
             pytest.skip(f"takes a memory cgroup: {fault}")
+    attempt(escape, box, host)
+
+
+@pytest.fixture(scope="module")
+def networked() -> Iterator[Sandbox]:
+    with make_sandbox("bubblewrap", network=[LISTED], **LIMITS) as box:
+        yield box
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("escape", [*NETWORK, *PROXY], ids=lambda escape: escape.name)
+def test_no_way_out_past_a_list(escape: Escape, networked: Sandbox, host: Host) -> None:
+    attempt(escape, networked, host)
+
+
+def attempt(escape: Escape, box: Sandbox, host: Host) -> None:
     source = escape.source
     for name in ("secret", "port", "abstract"):
         value = getattr(host, name)
@@ -92,4 +108,4 @@ def test_no_way_out(escape: Escape, box: Sandbox, host: Host) -> None:
 
 
 def test_there_are_many_ways() -> None:
-    assert len({escape.name for escape in ESCAPES}) == len(ESCAPES) >= 60
+    assert len({escape.name for escape in [*ESCAPES, *PROXY]}) == len(ESCAPES) + len(PROXY) >= 60

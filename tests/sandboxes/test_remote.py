@@ -1,6 +1,7 @@
 """What is remote's own: a server that is away, busy or not ours; async; boxes that are gone."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from sandbox_servers import TOKEN, SandboxServer, sandbox_server
+from websites import website
 
 from agentgym.errors import AgentGymError, DataError, InfraError, UsageError
 from agentgym.sandbox import Sandbox, make_sandbox
@@ -138,6 +140,20 @@ def test_a_wrong_token_is_the_caller_s_fault(served: SandboxServer) -> None:
 def test_what_a_server_doesn_t_lend_is_the_caller_s_fault(served: SandboxServer) -> None:
     with remote(served, image="/") as box, pytest.raises(UsageError, match="image"):
         box.exec("1")
+
+
+@pytest.mark.integration
+def test_a_box_reaches_what_its_server_allows(served: SandboxServer) -> None:
+    with remote(served, network=["a.org"]) as box, pytest.raises(UsageError, match="reach none"):
+        box.exec("1")
+    with website() as site:
+        network = [f"localhost:{site.port}"]
+        source = f"import urllib.request as r\nr.urlopen('http://localhost:{site.port}').status"
+        with (
+            sandbox_server(f"network={json.dumps(network)}") as server,
+            remote(server, network=network, stateful=True) as box,
+        ):
+            assert box.exec(source).value == "200"
 
 
 @pytest.mark.integration

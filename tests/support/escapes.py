@@ -433,4 +433,68 @@ NETWORK = [
     ),
 ]
 
+# In a box that may reach LISTED alone, over a proxy.
+LISTED = "192.0.2.1:9"
+_PROXY = """
+def asked(request):
+    with socket.create_connection(("127.0.0.1", 3128), 1) as proxy:
+        proxy.sendall(request.encode("latin-1"))
+        answer = proxy.recv(1000)
+        return (held if answer.split(b" ")[1:2] >= [b"400"] else got)(answer)
+"""
+PROXY = [
+    *[
+        Escape(
+            f"asks the proxy for {host}",
+            f"{_PROXY}asked('CONNECT {host} HTTP/1.1\\r\\n\\r\\n')",
+        )
+        for host in (
+            *("127.0.0.1:{port}", "localhost:{port}", "LOCALHOST.:{port}", "[::1]:{port}"),
+            *("127.1:{port}", "2130706433:{port}", "0x7f.0.0.1:{port}", "0.0.0.0:{port}"),
+            *("[::ffff:127.0.0.1]:{port}", "[::]:{port}", "192.0.2.1:9@127.0.0.1:{port}"),
+            *("169.254.169.254:80", "[fd00:ec2::254]:80", "[::ffff:a9fe:a9fe]:80"),
+            *("example.org:443", "192.0.2.1:80", "192.0.2.1:65545", "192.0.2.1"),
+        )
+    ],
+    *[
+        Escape(
+            f"asks the proxy for the page {url}",
+            f"{_PROXY}asked('GET {url} HTTP/1.1\\r\\nHost: {LISTED}\\r\\n\\r\\n')",
+        )
+        for url in (
+            *("http://127.0.0.1:{port}/", "http://169.254.169.254/latest/meta-data/"),
+            *("http://example.org/", "http://192.0.2.1:9@127.0.0.1:{port}/", "/"),
+            *("http://127.0.0.1:{port}#@192.0.2.1:9/", "http://127.0.0.1:{port}\\\\@192.0.2.1:9/"),
+            *("file:///etc/passwd", "ftp://127.0.0.1:{port}/"),
+        )
+    ],
+    Escape(
+        "speaks SOCKS to the proxy",
+        "proxy = socket.create_connection(('127.0.0.1', 3128), 1)\n"
+        "proxy.sendall(b'\\x05\\x01\\x00\\r\\n\\r\\n')\n"
+        "answer = proxy.recv(100)\n(got if answer.startswith(b'\\x05') else held)(answer)",
+    ),
+    Escape(
+        "takes the proxy's place",
+        "s = socket.socket()\n"
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+        "attempt(s.bind, ('127.0.0.1', 3128))",
+    ),
+    Escape(
+        "takes all of the proxy's connections",
+        "attempt(lambda: [socket.create_connection(('127.0.0.1', 3128), 0.3) for _ in range(99)])",
+    ),
+    Escape(
+        "has a way to another network",
+        "routes = [l.split()[0] for l in list(open('/proc/net/route'))[1:]]\n"
+        "others = [r for r in routes if r != 'lo']\n(got if others else held)(routes)",
+    ),
+    Escape(
+        "takes its loopback down",
+        "import fcntl\n"
+        "attempt(fcntl.ioctl, socket.socket(), 0x8914, b'lo'.ljust(16, b'\\0') + bytes(24))",
+    ),
+]
+
 ESCAPES = [*FILES, *KERNEL, *PRIVILEGES, *PROCESSES, *RESOURCES, *NETWORK]

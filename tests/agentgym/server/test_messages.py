@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,8 @@ def test_a_value_that_is_no_unicode_is_still_carried() -> None:
 def test_a_spec_comes_back_as_it_was(
     files: dict[str, bytes | str], stateful: bool, memory_mb: int
 ) -> None:
-    spec = SandboxSpec(files=files, stateful=stateful, memory_mb=memory_mb, modules=("a", "b"))
+    lists: dict[str, Any] = {"modules": ("a", "b"), "network": ("a.org", "*.b.org:1")}
+    spec = SandboxSpec(files=files, stateful=stateful, memory_mb=memory_mb, **lists)
     told = BoxRequest.model_validate_json(json.dumps(BoxRequest.of(spec)))
     assert dict(told) == dict(spec)
 

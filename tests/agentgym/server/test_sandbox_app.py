@@ -9,6 +9,8 @@ from fake_sandboxes import FakeBackend
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from agentgym.config import load
+from agentgym.errors import ConfigError
 from agentgym.server import boxes
 from agentgym.server.config import SandboxServerConfig
 from agentgym.server.sandbox_app import sandbox_app
@@ -164,6 +166,8 @@ def test_paths_and_methods_that_are_none(asked: TestClient) -> None:
     [
         ({"image": "/"}, "image"),
         ({"modules": ["numpy"]}, r"modules=[numpy]"),
+        ({"network": ["pypi.org", "*.a.org"]}, "reach none, and not pypi.org, *.a.org"),
+        ({"network": ["pypi.org", "*.a.org"]}, """'network=["pypi.org", "*.a.org"]'"""),
         ({"language": "cobol"}, "'cobol'"),
     ],
 )
@@ -191,6 +195,28 @@ def test_a_request_gets_no_more_than_the_most(backend: FakeBackend) -> None:
     for box in backend.made:
         assert most.items() <= dict(box.spec).items()
         assert box.spec.modules == ("numpy",)
+
+
+def test_a_request_reaches_no_more_than_the_server_allows(backend: FakeBackend) -> None:
+    with client(network=["*.example.org", "10.0.0.1:8080"]) as asked:
+        within = {"code": "c", "network": ["www.example.org:443", "10.0.0.1:8080"]}
+        assert asked.post("/v1/exec", json=within).status_code == 200
+        assert asked.post("/v1/exec", json={"code": "c"}).status_code == 200
+        beyond = {"code": "c", "network": ["www.example.org", "10.0.0.1"]}
+        status, kind, message = error(asked.post("/v1/exec", json=beyond))
+        assert (status, kind) == (400, "request")
+        assert "reach *.example.org, 10.0.0.1:8080, and not 10.0.0.1;" in message
+        wrong = {"code": "c", "network": ["http://example.org"]}
+        status, kind, message = error(asked.post("/v1/exec", json=wrong))
+        assert (status, kind) == (422, "request")
+        assert "network: 'http://example.org' is no host" in message
+    # What a request doesn't ask for it doesn't get.
+    assert [box.spec.network for box in backend.made] == [tuple(within["network"]), ()]
+
+
+def test_a_server_s_own_list_is_checked() -> None:
+    with pytest.raises(ConfigError, match="network: 'x y' is no host"):
+        load(SandboxServerConfig, overrides=["network=[x y]"])
 
 
 def test_a_body_that_is_too_large_is_refused(backend: FakeBackend) -> None:
