@@ -84,7 +84,7 @@ class Boxes:
         """
         spec = self.config.granted(request)
         self._check_open()
-        async with self._turns.turn():
+        async with self._turns.turn(), self._waited_for():
             sandbox = await self._made(spec)
             try:
                 return await self._exec(sandbox, request, spec.wall_seconds)
@@ -128,7 +128,8 @@ class Boxes:
         async with self._using(box_id) as box:
             seconds = request.wall_seconds or box.sandbox.spec.wall_seconds
             seconds = min(seconds, self.config.most.wall_seconds)
-            return await self._exec(box.sandbox, request, seconds)
+            async with self._waited_for():
+                return await self._exec(box.sandbox, request, seconds)
 
     async def put(self, box_id: str, path: str, data: bytes) -> None:
         """Write a file of a box's; raises as `exec` and `Sandbox.put`."""
@@ -239,11 +240,17 @@ class Boxes:
             # It was we who closed the box that this ran in.
             self._metrics.execs.labels("infra").inc()
             raise InfraError("The server stopped while this ran") from fault
+        self._metrics.ran(result)
+        return result
+
+    @asynccontextmanager
+    async def _waited_for(self) -> AsyncGenerator[None]:
+        """Count an exec whose client hangs up, though its box may not be there yet."""
+        try:
+            yield
         except asyncio.CancelledError:
             self._metrics.execs.labels("abandoned").inc()
             raise
-        self._metrics.ran(result)
-        return result
 
 
 def _exec(
