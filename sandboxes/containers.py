@@ -181,7 +181,7 @@ def container(recipe: Recipe, engine: str | None = None) -> Container:
         MissingDependencyError: If the docker package is not installed.
         InfraError: If it can't be started; the message says why.
     """
-    return _idle_of((recipe, address(engine))).take() or Container(recipe, engine)
+    return _idle_of((recipe, address(engine))).take(patient=True) or Container(recipe, engine)
 
 
 def _idle_of(kind: _Kind) -> Idle[Container]:

@@ -5,13 +5,16 @@ whoever asks for one like it. One that doesn't say in time that it is empty is e
 is one that has failed at anything, and one that has had its share of leases.
 """
 
+import select
 import threading
+import time
 from collections import deque
 from typing import Generic, Protocol, TypeVar
 
 from agentgym.sandboxes.jail import wire
 
 _SECONDS = 2.0
+_LATE_SECONDS = 0.001
 _LEASES = 200
 
 
@@ -39,8 +42,14 @@ class Idle(Generic[M]):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._members = deque[M]()
+        self._members = deque[tuple[M, float]]()  # with when they should be empty, the latest
         self._closed = False
+
+    @property
+    def members(self) -> list[M]:
+        """The boxes that wait, that which has waited longest first."""
+        with self._lock:
+            return [member for member, _ in self._members]
 
     def put(self, member: M, most: int) -> bool:
         """Have a box empty itself, and keep it; or leave it to the caller, to be ended.
@@ -61,18 +70,26 @@ class Idle(Generic[M]):
                 wire.send(member.connection, {"op": "renew"}, b"")
             except OSError:
                 return False
-            self._members.append(member)
+            self._members.append((member, time.monotonic() + _SECONDS))
             return True
 
-    def take(self) -> M | None:
-        """Return a box that is empty; None where there is none."""
+    def take(self, *, patient: bool) -> M | None:
+        """Return a box that is empty; None where there is none.
+
+        Args:
+            patient: Whether one that is still emptying itself is waited for.
+        """
         while True:
             with self._lock:
-                if not self._members:
+                found = next(
+                    (one for one in self._members if patient or _has_answered(one[0], one[1])), None
+                )
+                if found is None:
                     return None
-                # The one that has waited longest has had the most time to empty itself.
-                member = self._members.popleft()
+                self._members.remove(found)
+            member, due = found
             try:
+                member.connection.settimeout(max(due - time.monotonic(), _LATE_SECONDS))
                 answer = wire.receive(member.connection)
             except OSError:
                 answer = None
@@ -86,5 +103,12 @@ class Idle(Generic[M]):
         with self._lock:
             self._closed = True
             members, self._members = list(self._members), deque()
-        for member in members:
+        for member, _ in members:
             member.end()
+
+
+def _has_answered(member: Member, due: float) -> bool:
+    """Whether a box says that it is empty, has died, or is late."""
+    poll = select.poll()  # which takes descriptors of any number
+    poll.register(member.connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0)) or time.monotonic() > due

@@ -41,6 +41,7 @@ _START = (
 _START_SECONDS = 30.0
 _FORK_SECONDS = 10.0
 _NOBODY = 65534
+_PROCESSORS = len(os.sched_getaffinity(0))
 _LINKS = ("bin", "sbin", "lib", "lib32", "lib64")
 _OURS = {"box", "dev", "jail", "proc", "sys", "tmp"}
 
@@ -60,7 +61,7 @@ class Recipe:
     modules: tuple[str, ...]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Fork:
     """A box's process.
 
@@ -115,6 +116,7 @@ class Zygote:
         self._lock = threading.Lock()
         self._retired = False
         self.idle = Idle[Fork]()
+        self._forks = weakref.WeakSet[Fork]()
         self._spare_cgroup: Cgroup | None = None
         self._control, theirs = _socketpair(socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
@@ -177,7 +179,9 @@ class Zygote:
         """
         if network:
             return self._fork(b"box network", memory_bytes)
-        while (fork := self.idle.take()) is not None:
+        # While one empties itself there should be another to hand out; more than processors can
+        # work at are no use.
+        while (fork := self.idle.take(patient=len(self._forks) > _PROCESSORS)) is not None:
             try:
                 if fork.cgroup is not None:
                     fork.cgroup.limit(memory_bytes)
@@ -206,7 +210,9 @@ class Zygote:
         except BaseException:
             ours.close()
             raise
-        return Fork(ours, pid, self, cgroup)
+        fork = Fork(ours, pid, self, cgroup)
+        self._forks.add(fork)
+        return fork
 
     def _forked(self, request: bytes, connection: int) -> tuple[int, Cgroup | None]:
         # The box to spare is in its cgroup already, since it takes the kernel a while to let a

@@ -403,7 +403,7 @@ def test_a_closed_box_leaves_no_cgroup(box: Sandbox) -> None:
         make_sandbox(files={"/proc/no": "x"})
     # Nothing but what the boxes to spare and those that are kept are in.
     running = zygotes._running.values()
-    kept = [fork.cgroup for zygote in running for fork in zygote.idle._members]
+    kept = [fork.cgroup for zygote in running for fork in zygote.idle.members]
     wanted = [Path(c.path).name for c in (*kept, *(z._spare_cgroup for z in running)) if c]
     assert settled(own_cgroups().place.folder, _but_ours().union(wanted))
 

@@ -86,7 +86,7 @@ def test_nothing_is_left_of_ten_thousand_runs() -> None:
     # The box to spare has a cgroup, and the first box may have had one still.
     assert settled(lambda: len(cgroups(mine)) <= confined, True)
     assert settled(threading.active_count, 1) == 1
-    assert descriptors() == before
+    assert descriptors() <= before
     assert elsewhere() == mounted
     parent.close()  # since it keeps no boxes any more
 
