@@ -144,6 +144,16 @@ class Container:
         """Whether it was ended."""
         return self._id is None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this process's, and not one's that this is a fork of."""
+        return self._owner == os.getpid()
+
+    def hang_up(self) -> None:
+        """Leave it to itself: its keeper exits, and the engine removes it."""
+        if hasattr(self, "connection"):
+            self.connection.close()
+
     def put_by(self, most: int) -> bool:
         """Have it emptied for the next box like it; see `Idle.put`."""
         return self._id is not None and _idle_of(self._kind).put(self, most)
@@ -151,11 +161,10 @@ class Container:
     def end(self) -> None:
         """End and remove it; may be called more than once."""
         name, self._id = self._id, None
-        if name is None or self._owner != os.getpid():
+        if name is None or not self.is_ours:
             return
         _running.discard(self)
-        if hasattr(self, "connection"):
-            self.connection.close()
+        self.hang_up()
         # It may be gone by itself, or on its way; an engine that is gone has ended it, or will.
         with suppress(*faults()):
             self._client.api.remove_container(name, v=True, force=True)
@@ -192,7 +201,11 @@ def _idle_of(kind: _Kind) -> Idle[Container]:
 @atexit.register
 def close_all() -> None:
     """Remove every container that this process started."""
-    for each in list(_running):
+    left = [each for each in _running if each.is_ours]
+    # Each takes a moment, so that they had better do it together.
+    for each in left:
+        each.hang_up()
+    for each in left:
         each.end()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from leavings import descendants
 from prometheus_client.parser import text_string_to_metric_families
 from sandbox_servers import PROGRAM, TOKEN, SandboxServer, sandbox_server
 
@@ -50,14 +51,6 @@ def until(holds: Callable[[], bool], what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
-
-
-def descendants(pid: int) -> set[int]:
-    found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found |= {child, *descendants(child)}
-    return found
 
 
 def test_code_runs_in_a_box(asked: httpx.Client) -> None:
