@@ -14,7 +14,13 @@ from typing import IO
 import httpx
 
 TOKEN = "a-token-for-tests"
-PROGRAM = "import sys; from agentgym.cli import main; sys.exit(main())"
+# Whoever runs the tests in the background may ignore Ctrl-C, which would be inherited.
+PROGRAM = """
+import signal, sys
+from agentgym.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
 
 
 @dataclass(frozen=True)
