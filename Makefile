@@ -55,7 +55,7 @@ typecheck:
 	$(BIN)/pyright
 
 unit:
-	$(BIN)/python -m pytest -q -m 'not integration and not slow and not gpu'
+	$(BIN)/python -m pytest -q -n auto -m 'not integration and not slow and not gpu'
 
 demo: $(VENV)/.for-demo ## Train a model on ALFWorld with ARPO and show the curve
 	$(BIN)/agentgym demo
