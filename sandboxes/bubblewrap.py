@@ -106,10 +106,11 @@ class Bubblewrap(Together):
         return super()._death()
 
     def _give_up(self) -> None:
-        fork, self._closed = self._fork, True
-        self._drop()
+        fork, self._fork, self._closed = self._fork, None, True
+        if self._proxy is not None:
+            self._proxy.close()
         if fork is not None:
-            fork.zygote.kill(fork)
+            fork.end()
 
     def _put_by(self, most: int) -> bool:
         # The next one would find a loopback that is up, and a port of it that is taken.

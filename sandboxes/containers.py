@@ -99,6 +99,8 @@ class Container:
         try:
             self._id = str(self._client.containers.create(**_arguments(recipe)).id)
             _running.add(self)
+            # What an image has as volumes is outside of what is emptied.
+            self._volumes = bool(self._client.api.inspect_container(self._id)["Mounts"])
             self.connection = Streams(self._client.api, self._id)
             self._client.api.start(self._id)
             self._deliver(recipe)
@@ -156,7 +158,7 @@ class Container:
 
     def put_by(self, most: int) -> bool:
         """Have it emptied for the next box like it; see `Idle.put`."""
-        return self._id is not None and _idle_of(self._kind).put(self, most)
+        return self._id is not None and not self._volumes and _idle_of(self._kind).put(self, most)
 
     def end(self) -> None:
         """End and remove it; may be called more than once."""

@@ -28,6 +28,7 @@ from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.containers import Recipe, container
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.kept import KEPT, MIB
+from agentgym.sandboxes.seccomp import supported
 from agentgym.sandboxes.together import OutOfMemoryError, Together
 
 IMAGE = "agentgym-python"
@@ -64,7 +65,8 @@ class Docker(Together):
         engine: str | None = None,
         keep: int = KEPT,
     ) -> None:
-        super().__init__(spec, keep)
+        # Without our filter programs could leave System V's queues and memory behind.
+        super().__init__(spec, keep if supported() else 0)
         if spec.network:
             raise UsageError(
                 "The docker sandbox has no network and can't keep to a list of hosts; leave "

@@ -67,7 +67,7 @@ class Idle(Generic[M]):
             try:
                 # It empties itself while others go on; whoever takes it looks at the answer.
                 member.connection.settimeout(_SECONDS)
-                wire.send(member.connection, {"op": "renew"}, b"")
+                wire.send(member.connection, {"op": "renew", "lease": member.leases}, b"")
             except OSError:
                 return False
             self._members.append((member, time.monotonic() + _SECONDS))
@@ -91,9 +91,12 @@ class Idle(Generic[M]):
             try:
                 member.connection.settimeout(max(due - time.monotonic(), _LATE_SECONDS))
                 answer = wire.receive(member.connection)
-            except OSError:
+            except (OSError, ValueError):
                 answer = None
-            if answer is not None and not answer[0]:
+            except BaseException:
+                member.end()
+                raise
+            if answer == ({"renewed": member.leases}, b""):
                 member.leases += 1
                 return member
             member.end()
@@ -109,6 +112,9 @@ class Idle(Generic[M]):
 
 def _has_answered(member: Member, due: float) -> bool:
     """Whether a box says that it is empty, has died, or is late."""
+    number = member.connection.fileno()
+    if number < 0:
+        return True
     poll = select.poll()  # which takes descriptors of any number
-    poll.register(member.connection.fileno(), select.POLLIN)
+    poll.register(number, select.POLLIN)
     return bool(poll.poll(0)) or time.monotonic() > due

@@ -50,6 +50,7 @@ class Kept(Sandbox):
         self._lock = threading.RLock()
         self._owner = os.getpid()
         self._closed = False
+        self._asking = False
 
     @property
     @abstractmethod
@@ -73,13 +74,17 @@ class Kept(Sandbox):
         was_closed, self._closed = self._closed, True
         if was_closed or self._owner != os.getpid():
             return
-        # What is under way ends with the box.
+        # What is under way ends with the box, this thread's too, which a signal may have come to.
         if self._lock.acquire(blocking=False):
             try:
-                if self._put_by(self._keep):
-                    return
+                kept = not self._asking and self._put_by(self._keep)
+            except BaseException:
+                self._drop()
+                raise
             finally:
                 self._lock.release()
+            if kept:
+                return
         self._drop()
 
     def _death(self) -> InfraError:
@@ -189,6 +194,7 @@ class Kept(Sandbox):
             connection = self._connection
             if self._closed or connection is None:
                 raise UsageError("The sandbox is closed; make another one")
+            self._asking = True
             try:
                 connection.settimeout(seconds)
                 wire.send(connection, header, body)
@@ -201,6 +207,8 @@ class Kept(Sandbox):
             except BaseException:
                 self._give_up()  # or the next to ask would get this answer
                 raise
+            finally:
+                self._asking = False
             if answer is None and self._closed:
                 raise UsageError("The sandbox was closed while it was at work")
             if answer is None:

@@ -18,6 +18,7 @@ _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32 = 0x40000000
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW… flag, NEWTIME too
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_F_SETSIG = 10
 _UNIX = 1
 _FAMILIES = (_UNIX, 2, 10)  # and IPv4, IPv6: no netlink, no packets, no virtual machine's sockets
 _PROTOCOLS = (0, 1, 6, 17)  # the family's own, ICMP, TCP, UDP: no multipath TCP, no SCTP
@@ -94,15 +95,23 @@ _ABSENT = {
     "msgget": (68, 186),
     "semget": (64, 190),
     "shmget": (29, 194),
+    # A timer could have SIGCONT sent to a session that is to stand still.
+    "timer_create": (222, 107),
 }
-_CLONE, _CLONE3, _IOCTL = (56, 220), (435, 435), (16, 29)
+_CLONE, _CLONE3, _IOCTL, _FCNTL = (56, 220), (435, 435), (16, 29), (72, 25)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _PRLIMIT, _SETRLIMIT = (302, 261), (160, 164)
 
 
 def supported() -> bool:
     """Whether there is a filter for this machine."""
-    return platform.machine() in _ARCHITECTURES
+    return _machine() in _ARCHITECTURES
+
+
+def _machine() -> str:
+    """Return the machine as Linux calls it, which a Docker client on another system may not."""
+    machine = platform.machine()
+    return {"arm64": "aarch64", "AMD64": "x86_64"}.get(machine, machine)
 
 
 def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
@@ -111,7 +120,7 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
     Args:
         refused: Names of system calls that fail with EPERM.
     """
-    machine = platform.machine()
+    machine = _machine()
     if machine not in _ARCHITECTURES:
         return b""
     column = list(_ARCHITECTURES).index(machine)
@@ -138,6 +147,8 @@ def seccomp_filter(refused: Iterable[str] = tuple(_REFUSED)) -> bytes:
         1,
         [(_EQUAL, 1, 0, _TIOCSTI), (_EQUAL, 0, 1, _TIOCLINUX), _refuse(_EPERM)],
     )
+    # Nor could a descriptor that has something to say.
+    code += _on_argument(_FCNTL[column], 1, [(_EQUAL, 0, 1, _F_SETSIG), _refuse(_EPERM)])
     # Limits are a process's own: process 1 is of the same user, and would die of a CPU limit. That
     # of cores keeps them from the host's handler as 1 and not as 0, so that setting it is in vain.
     code += _on_argument(

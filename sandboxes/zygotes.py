@@ -7,6 +7,7 @@ same is replaced.
 
 import atexit
 import os
+import select
 import shutil
 import signal
 import socket
@@ -92,9 +93,11 @@ class Fork:
 
     def end(self) -> None:
         """End it, whatever it is at; may be called more than once."""
+        gone = _is_gone(self.connection)
         self.shut()
         self.close()
-        self.zygote.kill(self)
+        if not gone:  # or its number may be another's by now
+            self.zygote.kill(self)
 
 
 class Zygote:
@@ -336,6 +339,15 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def _is_gone(connection: socket.socket) -> bool:
+    """Whether who had the other end has ended."""
+    if connection.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLHUP)
+    return bool(poll.poll(0))
 
 
 def _new_cgroup() -> Cgroup | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -19,6 +21,8 @@ from agentgym.sandboxes.jail.process import Process
 UID = GID = 1000
 _BOX = "/box"
 _FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV
+_GARBAGE_SECONDS = 1.0
+_GARBAGE_ROUND_SECONDS = 0.002
 
 
 class Keeper:
@@ -56,6 +60,7 @@ class Keeper:
             self._launcher = self._launch()
             self._set_up()
             self._launcher.wait()
+            self._own_sockets = kernel.unix_sockets()
             self._make_spare()
         except (OSError, LauncherGoneError) as fault:
             self._fault = fault  # whoever opens the box hears of it
@@ -212,14 +217,34 @@ class Keeper:
         if spare is None:
             self._end_all()
         self._spare = spare
-        own = self.shown_processes + (spare is not None)
-        left = sum(name.isdigit() for name in os.listdir("/proc")) - own
+        left = self._programs() - (spare is not None)
         if left:
             return {"error": f"{left} processes could not be ended"}, b""
+        if not self._drop_sockets():
+            return {"error": "there are sockets without a process"}, b""
         self._env = {}
         self._clear()
         self._set_up()
-        return {}, b""
+        return {"renewed": header["lease"]}, b""
+
+    def _programs(self) -> int:
+        """Return how many programs there are, and how many have ended without being missed."""
+        return sum(name.isdigit() for name in os.listdir("/proc")) - self.shown_processes
+
+    def _drop_sockets(self) -> bool:
+        """Whether all that programs have opened in this network is gone, once it is looked for."""
+        if kernel.tcp_sockets():
+            return False  # one waits out its time, with its port
+        deadline = time.monotonic() + _GARBAGE_SECONDS
+        while kernel.unix_sockets() > self._own_sockets:
+            if time.monotonic() >= deadline:
+                return False
+            # What lies in a socket that lies in itself is nobody's, with whatever lies beside it.
+            # The kernel looks for such when a socket is closed.
+            for each in socket.socketpair():
+                each.close()
+            time.sleep(_GARBAGE_ROUND_SECONDS)
+        return True
 
     # Processes.
 
@@ -310,6 +335,8 @@ class Keeper:
         No other program is there meanwhile, so that none can reach it.
         """
         if self._spare is None and self._session is None and self._fault is None:
+            if self._programs():
+                return  # one that could not be ended
             with suppress(OSError):  # whoever needs it hears of it
                 self._spare = self._start(reads=True)
 

@@ -149,17 +149,12 @@ def _serve(control: socket.socket, become: Callable[[Sequence[int]], None]) -> N
             return
         if request == _START:
             try:
-                pid = os.fork()
+                _start(control, fds, become)
             except OSError as fault:
                 control.send(b"%d" % -(fault.errno or 1))
-                continue
-            if pid == 0:
-                become(fds)
-            for fd in fds:
-                os.close(fd)
-            exited = os.pidfd_open(pid)
-            socket.send_fds(control, [b"%d" % pid], [exited])
-            os.close(exited)
+            finally:
+                for fd in fds:
+                    os.close(fd)
         else:
             exited, kept = _REQUEST.unpack(request)
             status, cpu = _RUNNING, 0.0
@@ -168,6 +163,31 @@ def _serve(control: socket.socket, become: Callable[[Sequence[int]], None]) -> N
                 cpu = usage.ru_utime + usage.ru_stime
             there = _stop_all_but(kept) if kept else _end_all()
             control.send(_SETTLED.pack(status, cpu, there))
+
+
+def _start(
+    control: socket.socket, fds: Sequence[int], become: Callable[[Sequence[int]], None]
+) -> None:
+    """Start a program, and tell the keeper of it.
+
+    Raises:
+        OSError: If there can't be another process, or another descriptor; then there is none.
+    """
+    pid = os.fork()
+    if pid == 0:
+        become(fds)
+    try:
+        exited = os.pidfd_open(pid)
+        try:
+            # It fails where programs of the same user, be it in other boxes, have too many
+            # descriptors under way.
+            socket.send_fds(control, [b"%d" % pid], [exited])
+        finally:
+            os.close(exited)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _end_all() -> bool:

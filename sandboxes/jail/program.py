@@ -18,6 +18,7 @@ from agentgym.sandboxes.jail.session import Session
 
 _FDS = 5  # stdin, stdout, stderr, and these two
 _ORDERS = 4
+_FILES = 256
 
 
 def prepare(seccomp: bytes) -> None:
@@ -30,11 +31,7 @@ def prepare(seccomp: bytes) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     for which in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE):
         resource.setrlimit(which, (0, 0))
-    for which, most in (
-        (resource.RLIMIT_NOFILE, 256),
-        (resource.RLIMIT_MEMLOCK, 1 << 16),
-        (resource.RLIMIT_STACK, 8 << 20),
-    ):
+    for which, most in ((resource.RLIMIT_MEMLOCK, 1 << 16), (resource.RLIMIT_STACK, 8 << 20)):
         _, hard = resource.getrlimit(which)
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)
         # Deep recursion may want a larger stack, which is memory like any other.
@@ -89,6 +86,10 @@ def _rehearse() -> None:
     Most of what a fork takes is the copying of each page that it writes to for the first time, and
     even to look at an object is to write to it. What is done here is done before anybody waits.
     """
+    # Not the launcher's: what it sends counts with what programs have under way.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     for fd in (interpreter.STATUS, _ORDERS):

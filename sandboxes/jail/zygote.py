@@ -12,6 +12,7 @@ import contextlib
 import gc
 import importlib
 import os
+import resource
 import signal
 import socket
 
@@ -30,6 +31,10 @@ NAMESPACES = (
 def main(control_fd: int, modules: list[str]) -> None:
     """Serve requests on the control socket until the host hangs up."""
     control = socket.socket(fileno=control_fd)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Of the user's descriptors under way, which programs add to, no more than this may be there for
+    # us to send another.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     seccomp = control.recv(1 << 16)
     missing: list[str] = []
     for module in modules:

@@ -1,9 +1,12 @@
 """What a program in one box tries on another box, whose session keeps things open meanwhile."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from agentgym.errors import UsageError
 from agentgym.sandbox import Sandbox
 
 pytestmark = pytest.mark.integration
@@ -79,6 +82,31 @@ def test_nothing_of_a_box_is_found_in_another(keep: str, look: str, make: Make) 
     result = two.exec(look)
     assert result.exit_code == 1
     assert "Error" in result.stderr
+
+
+def test_descriptors_under_way_are_no_other_box_s_affair(make: Make) -> None:
+    one, two = make(wall_seconds=20), make()
+    assert two.exec("print(1)").stdout == "1\n"
+    many = """
+import socket, time
+one, other = socket.socketpair()
+try:
+    while True:
+        socket.send_fds(one, [b"x"], [one.fileno()] * 250)
+except OSError:
+    open("full", "w")
+time.sleep(20)
+"""
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(one.exec, many)
+        try:
+            time.sleep(1)
+            # The first of them is a program that was there before.
+            assert [two.exec("print(1)").stdout for _ in range(3)] == ["1\n"] * 3
+        finally:
+            one.close()
+        with pytest.raises(UsageError):
+            running.result(10)
 
 
 def test_memory_that_outlives_a_program_is_not_to_be_had(make: Make) -> None:

@@ -1,6 +1,8 @@
 """A box that is closed is emptied and handed out again, with nothing of the last lease in it."""
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ import pytest
 from agentgym.errors import InfraError, UsageError
 from agentgym.sandbox import Limit, Sandbox, make_sandbox
 from agentgym.sandboxes import containers, idle, zygotes
+from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.zygotes import Recipe, zygote
 
 pytestmark = pytest.mark.integration
@@ -94,6 +97,66 @@ def test_a_box_that_was_littered_is_empty_for_the_next(make: Make) -> None:
         # And it is a box as any other.
         box.put("a/left", "mine")
         assert box.exec("open('a/left').read()").value == "'mine'"
+
+
+NOBODY_S = """
+import fcntl, os, socket
+one, other = socket.socketpair()
+named = socket.socket(socket.AF_UNIX)
+named.bind("\\0left-by-the-last-lease")
+named.listen()
+locked = open("/usr/lib/os-release")
+fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+# Sockets that lie in each other live until the kernel looks for such, whoever has ended.
+held = [one.fileno(), other.fileno(), named.fileno(), locked.fileno()]
+socket.send_fds(one, [b"x"], held)
+os._exit(0)
+"""
+LOOK_AGAIN = """
+import fcntl
+print("left-by" in open("/proc/net/unix").read())
+fcntl.flock(open("/usr/lib/os-release"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
+
+def test_sockets_that_are_nobody_s_are_gone(make: Make) -> None:
+    with make(keep=1) as box:
+        assert box.exec(NOBODY_S).ok
+        first = member(box)
+    with make(keep=1) as box:
+        assert member(box) is first
+        looked_again = box.exec(LOOK_AGAIN)
+        assert (looked_again.stdout, looked_again.stderr) == ("False\n", "")
+
+
+def test_a_box_that_is_closed_by_a_signal_while_it_works_is_not_kept(make: Make) -> None:
+    box = make(keep=1)
+    first = member(box)
+
+    def close(*_: object) -> None:
+        box.close()
+        raise TimeoutError("a handler's own")
+
+    before = signal.signal(signal.SIGUSR1, close)
+    try:
+        threading.Timer(0.3, signal.raise_signal, (signal.SIGUSR1,)).start()
+        with pytest.raises((InfraError, TimeoutError)):
+            box.exec("import time; time.sleep(5)")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with make(keep=1) as other:
+        assert member(other) is not first
+        assert other.exec("print(1)").stdout == "1\n"
+
+
+def test_an_answer_to_something_else_does_not_make_a_box_empty() -> None:
+    with make_sandbox(modules=("tabnanny",)) as box:
+        first = member(box)
+        box.put("a", "secret")
+        wire.send(first.connection, {"op": "get", "path": "a", "most": 10}, b"")
+    with make_sandbox(modules=("tabnanny",)) as box:
+        assert member(box) is not first
+        assert box.exec("print(1)").stdout == "1\n"
 
 
 def test_a_lease_has_the_limits_that_it_asks_for(make: Make) -> None:

@@ -84,6 +84,27 @@ time.sleep(0.1)
     assert box.exec("1 + 1").value == "2"
 
 
+@pytest.mark.parametrize("way", ["timer", "descriptor"])
+def test_nothing_wakes_a_session_between_cells(way: str, make: Make) -> None:
+    timer = """
+import ctypes, platform, signal, struct
+number = {"x86_64": 222, "aarch64": 107}[platform.machine()]
+event = ctypes.create_string_buffer(struct.pack("qii", 0, signal.SIGCONT, 0) + bytes(64))
+made = ctypes.CDLL(None).syscall(number, 1, event, ctypes.byref(ctypes.c_int()))
+made
+"""
+    descriptor = """
+import fcntl, os, signal
+try:
+    made = fcntl.fcntl(os.pipe()[0], 10, signal.SIGCONT)
+except PermissionError:
+    made = -1
+made
+"""
+    session = make(stateful=True)
+    assert session.exec(timer if way == "timer" else descriptor).value == "-1"
+
+
 def test_a_session_can_t_answer_a_cell_beforehand(make: Make) -> None:
     box = make(stateful=True)
     forged = wire.pack({"code": 0, "value": 6, "figures": []}, b"FORGED")
