@@ -13,9 +13,11 @@ to 127.0.0.1 or 10.1.2.3. An address that is not public has an entry of its own.
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
-__all__ = ["DEFAULT_PORTS", "Destination", "listed", "parsed"]
+from pydantic import AfterValidator
+
+__all__ = ["DEFAULT_PORTS", "Destination", "Network", "listed", "parsed"]
 
 DEFAULT_PORTS = frozenset({80, 443})
 """Of an entry without a port: those of http and https."""
@@ -95,6 +97,15 @@ def parsed(entries: tuple[str, ...]) -> tuple[Destination, ...]:
         ValueError: If one names none.
     """
     return tuple(Destination.parse(entry) for entry in entries)
+
+
+def _checked(entries: tuple[str, ...]) -> tuple[str, ...]:
+    parsed(entries)
+    return entries
+
+
+Network = Annotated[tuple[str, ...], AfterValidator(_checked)]
+"""Entries, as a setting: what names no destination is refused when it is set."""
 
 
 def listed(entries: tuple[str, ...]) -> str:

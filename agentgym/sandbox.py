@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 from pydantic import Field, field_validator
 
 from agentgym.config import Config, validate
-from agentgym.destinations import parsed
+from agentgym.destinations import Network
 from agentgym.errors import DataError, UsageError
 from agentgym.registry import sandboxes
 
@@ -75,16 +75,10 @@ class SandboxSpec(Config):
         description="Python source runs in one namespace, cell after cell, as in a notebook",
     )
 
-    network: tuple[str, ...] = Field(
+    network: Network = Field(
         default=(),
         description="what programs may reach: host, host:port or *.example.org; nothing by default",
     )
-
-    @field_validator("network")
-    @classmethod
-    def _can_be_reached(cls, network: tuple[str, ...]) -> tuple[str, ...]:
-        parsed(network)
-        return network
 
     @field_validator("env")
     @classmethod

@@ -4,10 +4,10 @@ import json
 import os
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from agentgym.config import Config
-from agentgym.destinations import Destination, listed, parsed
+from agentgym.destinations import Destination, Network, listed, parsed
 from agentgym.errors import ConfigError
 from agentgym.sandbox import SandboxSpec
 
@@ -34,7 +34,7 @@ class SandboxServerConfig(Config):
     modules: tuple[str, ...] = Field(
         default=(), description="Python modules that every box has imported beforehand"
     )
-    network: tuple[str, ...] = Field(
+    network: Network = Field(
         default=(), description="what requests may have boxes reach, as `SandboxSpec.network`"
     )
     most: Most = Most()
@@ -61,12 +61,6 @@ class SandboxServerConfig(Config):
     grace_seconds: float = Field(
         default=5.0, gt=0, description="for what runs, when the server stops"
     )
-
-    @field_validator("network")
-    @classmethod
-    def _can_be_reached(cls, network: tuple[str, ...]) -> tuple[str, ...]:
-        parsed(network)
-        return network
 
     def granted(self, spec: SandboxSpec) -> SandboxSpec:
         """Return what a request gets of what it asks for.
