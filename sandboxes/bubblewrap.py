@@ -28,13 +28,14 @@ import weakref
 
 from agentgym.errors import InfraError
 from agentgym.sandbox import SandboxSpec
+from agentgym.sandboxes.bubblewrap_command import Recipe
 from agentgym.sandboxes.cgroup_places import NoPlaceError
 from agentgym.sandboxes.cgroups import own_cgroups
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.kept import KEPT, MIB
 from agentgym.sandboxes.proxy import Proxy, received, variables
 from agentgym.sandboxes.together import OutOfMemoryError, Together, together_bytes
-from agentgym.sandboxes.zygotes import Fork, Recipe, zygote
+from agentgym.sandboxes.zygotes import Fork, zygote
 
 
 class Bubblewrap(Together):
@@ -106,11 +107,10 @@ class Bubblewrap(Together):
         return super()._death()
 
     def _give_up(self) -> None:
-        fork, self._fork, self._closed = self._fork, None, True
-        if self._proxy is not None:
-            self._proxy.close()
-        if fork is not None:
-            fork.end()
+        self._closed = True
+        if self._fork is not None:
+            self._fork.end()
+        self._drop()
 
     def _put_by(self, most: int) -> bool:
         # The next one would find a loopback that is up, and a port of it that is taken.

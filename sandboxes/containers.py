@@ -20,7 +20,7 @@ from typing import Any
 from agentgym.errors import InfraError
 from agentgym.sandboxes.engine import ENGINE_SECONDS, Streams, address, client, faults
 from agentgym.sandboxes.idle import Idle
-from agentgym.sandboxes.jail import wire
+from agentgym.sandboxes.jail import COMMON, wire
 from agentgym.sandboxes.jail.container import CAPABILITIES
 from agentgym.sandboxes.seccomp import seccomp_filter
 from agentgym.sandboxes.together import together_bytes
@@ -29,10 +29,7 @@ LABEL = "agentgym"
 """On every container of ours, so that what was left behind can be found."""
 
 _PACKAGES = ("agentgym", "agentgym.sandboxes", "agentgym.sandboxes.jail")
-_MODULES = (
-    *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
-    *("process", "keeper", "container"),
-)
+_MODULES = (*COMMON, "container")
 _START = """
 import json, os, sys, types
 sent = b""
@@ -121,11 +118,6 @@ class Container:
         if ready[0]["missing"]:
             missing = " ".join(ready[0]["missing"])
             raise InfraError(f"The image {recipe.image} can't import {missing}; install it there")
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was ended."""
-        return self._id is None
 
     def ran_out_of_memory(self, since: float) -> bool:
         """Whether the kernel has ended a process of it for want of memory since then (a time)."""

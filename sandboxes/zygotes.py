@@ -16,50 +16,19 @@ import threading
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from agentgym.errors import InfraError
+from agentgym.sandboxes.bubblewrap_command import Recipe, arguments, opened_parts
 from agentgym.sandboxes.cgroup_places import NoPlaceError
 from agentgym.sandboxes.cgroups import Cgroup, forgo_cgroups, own_cgroups, remove_cgroups
 from agentgym.sandboxes.idle import Idle
 from agentgym.sandboxes.seccomp import seccomp_filter, supported
 
-# The jail's modules, and what makes a package of the folders above them.
-_JAIL = "agentgym/sandboxes/jail"
-_MODULES = (
-    *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
-    *("process", "keeper", "network", "zygote"),
-)
-_PARTS = {
-    **{f"{_JAIL}/{name}.py": name for name in _MODULES},
-    **{f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")},
-}
-_START = (
-    "import sys; sys.path.insert(0, '/jail'); from agentgym.sandboxes.jail.zygote import main; "
-    "main(int(sys.argv[1]), sys.argv[2:])"
-)
 _START_SECONDS = 30.0
 _FORK_SECONDS = 10.0
 _NOBODY = 65534
 _PROCESSORS = len(os.sched_getaffinity(0))
-_LINKS = ("bin", "sbin", "lib", "lib32", "lib64")
-_OURS = {"box", "dev", "jail", "proc", "sys", "tmp"}
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a zygote is made of.
-
-    Attributes:
-        root: The folder of a root file system; None for the machine's own /usr.
-        python: The interpreter, as the box sees it.
-        modules: Imported beforehand.
-    """
-
-    root: str | None
-    python: str
-    modules: tuple[str, ...]
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -123,11 +92,11 @@ class Zygote:
         self._spare_cgroup: Cgroup | None = None
         self._control, theirs = _socketpair(socket.SOCK_SEQPACKET)
         self._control.settimeout(_START_SECONDS)
-        parts = [_pipe_with(name) for name in _PARTS.values()]
+        parts = opened_parts()
         nobody = _NOBODY if _is_root() else None
         try:
             self._process = subprocess.Popen(
-                [bwrap, *_arguments(recipe, parts), str(theirs.fileno()), *recipe.modules],
+                [bwrap, *arguments(recipe, parts), str(theirs.fileno()), *recipe.modules],
                 cwd="/",
                 pass_fds=[theirs.fileno(), *parts],
                 stdin=subprocess.DEVNULL,
@@ -360,63 +329,6 @@ def _socketpair(kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:
     pair = socket.socketpair(socket.AF_UNIX, kind)
     _sockets.update(pair)
     return pair
-
-
-# Without --die-with-parent, whose parent is the thread that starts it, and threads end. A zygote
-# leaves when its control socket is closed, as it is when we die.
-def _arguments(recipe: Recipe, parts: list[int]) -> list[str]:
-    arguments = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
-    arguments += ["--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"]
-    arguments += ["--uid", "1000", "--gid", "1000", "--new-session"]
-    arguments += _machine() if recipe.root is None else _folder(recipe.root)
-    arguments += ["--dir", "/tmp", "--dir", "/box"]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    for name, part in zip(_PARTS, parts, strict=True):
-        arguments += ["--ro-bind-data", str(part), f"/jail/{name}"]
-    # Boxes share these mounts, so none of them may write there.
-    arguments += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
-    for name, value in (("PATH", "/usr/local/bin:/usr/bin:/bin"), ("OPENBLAS_NUM_THREADS", "1")):
-        arguments += ["--setenv", name, value]
-    return ["--clearenv", *arguments, recipe.python, "-I", "-B", "-c", _START]
-
-
-def _machine() -> list[str]:
-    """Return what shows the machine's own /usr, and what it needs to run."""
-    arguments = ["--ro-bind", "/usr", "/usr"]
-    for name in _LINKS:
-        # Where these are folders still, not links into /usr, they are what programs need.
-        arguments += _shown(f"/{name}", name) if os.path.lexists(f"/{name}") else []
-    for name in ("etc/alternatives", "etc/ld.so.cache", "etc/ssl/certs"):
-        arguments += ["--ro-bind-try", f"/{name}", f"/{name}"]
-    return arguments
-
-
-def _folder(root: str) -> list[str]:
-    """Return what shows a root file system, entry by entry: it may lack what is mounted there."""
-    try:
-        names = sorted(set(os.listdir(root)) - _OURS)
-    except OSError as fault:
-        raise InfraError(f"The sandbox's image {root} can't be read: {fault.strerror}") from fault
-    return [word for name in names for word in _shown(f"{root}/{name}", name)]
-
-
-def _shown(path: str, name: str) -> list[str]:
-    if os.path.islink(path):
-        return ["--symlink", os.readlink(path), f"/{name}"]
-    return ["--ro-bind", path, f"/{name}"]
-
-
-def _pipe_with(name: str) -> int:
-    """Return where a module of the jail's can be read; an empty one if it has no name."""
-    jail = files("agentgym.sandboxes") / "jail"
-    data = (jail / f"{name}.py").read_bytes() if name else b""
-    read, write = os.pipe()
-    os.set_blocking(write, False)  # larger than a pipe would be a bug, and must not hang
-    try:
-        os.write(write, data)
-    finally:
-        os.close(write)
-    return read
 
 
 def _failure(answer: str, process: subprocess.Popen[bytes]) -> str:

@@ -13,8 +13,9 @@ import pytest
 from agentgym.errors import InfraError, UsageError
 from agentgym.sandbox import Limit, Sandbox, make_sandbox
 from agentgym.sandboxes import containers, idle, zygotes
+from agentgym.sandboxes.bubblewrap_command import Recipe
 from agentgym.sandboxes.jail import wire
-from agentgym.sandboxes.zygotes import Recipe, zygote
+from agentgym.sandboxes.zygotes import zygote
 
 pytestmark = pytest.mark.integration
 

@@ -17,9 +17,9 @@ from agentgym.errors import DataError, UsageError
 from agentgym.sandbox import Limit, Sandbox, make_sandbox
 from agentgym.sandboxes import cgroups, zygotes
 from agentgym.sandboxes.bubblewrap import Bubblewrap
+from agentgym.sandboxes.bubblewrap_command import Recipe
 from agentgym.sandboxes.cgroup_places import V1, V2, Dialect, NoPlaceError, Place, find_place
 from agentgym.sandboxes.cgroups import Cgroup, Cgroups, own_cgroups
-from agentgym.sandboxes.zygotes import Recipe
 
 MIB = 1 << 20
 

@@ -20,7 +20,8 @@ from agentgym.errors import InfraError, UsageError
 from agentgym.sandbox import make_sandbox
 from agentgym.sandboxes import zygotes
 from agentgym.sandboxes.bubblewrap import Bubblewrap
-from agentgym.sandboxes.zygotes import Recipe, Zygote, zygote
+from agentgym.sandboxes.bubblewrap_command import Recipe
+from agentgym.sandboxes.zygotes import Zygote, zygote
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +75,8 @@ def test_a_zygote_does_not_outlive_a_host_that_is_killed() -> None:
     source = """
 import time
 from agentgym.sandbox import make_sandbox
-from agentgym.sandboxes.zygotes import Recipe, zygote
+from agentgym.sandboxes.bubblewrap_command import Recipe
+from agentgym.sandboxes.zygotes import zygote
 box = make_sandbox()
 print(zygote(Recipe(None, "/usr/bin/python3", ())).pid, flush=True)
 box.exec("import time; time.sleep(60)", wall_seconds=60)
@@ -190,7 +192,8 @@ FORKED = """
 import asyncio, os, signal, sys, threading, time
 from agentgym.errors import UsageError
 from agentgym.sandbox import make_sandbox
-from agentgym.sandboxes.zygotes import Recipe, zygote
+from agentgym.sandboxes.bubblewrap_command import Recipe
+from agentgym.sandboxes.zygotes import zygote
 
 def forked(act):
     "Do something in a fork, and return whether it went well."

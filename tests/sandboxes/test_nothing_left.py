@@ -14,7 +14,8 @@ from engines import Engine
 from leavings import cgroups, descendants, descriptors, mounts, settled
 
 from agentgym.sandbox import make_sandbox
-from agentgym.sandboxes.zygotes import Recipe, zygote
+from agentgym.sandboxes.bubblewrap_command import Recipe
+from agentgym.sandboxes.zygotes import zygote
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
