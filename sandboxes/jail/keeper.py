@@ -210,8 +210,6 @@ class Keeper:
 
     def _renew(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         """Make a new box of this one: without programs, files, terminals or an environment."""
-        if self._fault is not None:
-            return {"error": _said(self._fault)}, b""
         # Where there is a spare program, there is no other one.
         spare = self._take_spare()
         if spare is None:
