@@ -20,7 +20,8 @@ from agentgym.rollout import RolloutConfig
 from agentgym.run_dir import RunDir
 from agentgym.store import Store
 
-EVAL_EPISODES = 512
+# Two evaluations of 512 games left a standard error of 3 points on what the run adds.
+EVAL_EPISODES = 1536
 _PACKAGE = "agentgym.demo"
 
 
