@@ -1,0 +1,5 @@
+"""Games in which one side asks and the other answers. Start reading at `env.py`."""
+
+from agentgym.envs.dialogue.twenty_questions import TwentyQuestionsEnv
+
+__all__ = ["TwentyQuestionsEnv"]

@@ -1,0 +1,73 @@
+"""`TwentyQuestionsEnv`: which everyday object is it? Yes/no questions, 20 at most."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from agentgym.envs.dialogue.env import GuessingEnv
+from agentgym.envs.dialogue.expert import Questioner
+from agentgym.envs.dialogue.oracle import Oracle
+from agentgym.envs.dialogue.twenty_questions.objects import object_table
+from agentgym.errors import UnknownNameError, UsageError
+
+
+class TwentyQuestionsEnv(GuessingEnv):
+    """Find out by yes/no questions which object is meant.
+
+    Args:
+        words: Which objects it may be; a number takes the first so many of a fixed mixture of all
+            kinds, None takes all.
+        oracle: Who answers; a table of facts where None.
+        **options: `max_turns` (20), `action_format`, `expert`, `instructions` and `render_mode` as
+            in `AgentEnv`.
+
+    Raises:
+        UsageError: If an option is none of the above.
+    """
+
+    description = (
+        "We play twenty questions. I think of an object; ask questions that can be answered by yes "
+        "or no, and name the object as soon as you know it."
+    )
+    opening = "I am thinking of an object. What is it?"
+
+    def __init__(
+        self,
+        *,
+        words: Sequence[str] | int | None = None,
+        oracle: Oracle | None = None,
+        **options: Any,
+    ) -> None:
+        self._words = _chosen(words)
+        super().__init__(secrets=self._words, oracle=oracle or object_table(), **options)
+
+    def _questioner(self) -> Questioner:
+        return _questioner(self._words)
+
+
+@lru_cache(maxsize=8)
+def _questioner(words: tuple[str, ...]) -> Questioner:
+    table = object_table()
+    return Questioner(table, words, table.questions, guess=_guess)
+
+
+def _guess(name: str) -> str:
+    plural = name.endswith("s") and not name.endswith("ss")
+    article = "" if plural else "an " if name[0] in "aeiou" else "a "
+    return f"Is it {article}{name}?"
+
+
+def _chosen(words: Sequence[str] | int | None) -> tuple[str, ...]:
+    known = object_table().mixed
+    if words is None:
+        return known
+    if isinstance(words, int):
+        if not 1 <= words <= len(known):
+            raise UsageError(f"words must be from 1 to {len(known)}, or names; got {words}")
+        return known[:words]
+    for word in words:
+        if word not in known:
+            raise UnknownNameError("object", word, known)
+    if len(set(words)) != len(words) or not words:
+        raise UsageError("words must name at least one object, and none of them twice")
+    return tuple(words)
