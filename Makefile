@@ -40,7 +40,8 @@ $(VENV)/.for-all: $(VENV)/.made pyproject.toml
 	@touch $@ $(VENV)/.for-demo
 
 test: setup ## Run every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto -m 'not alone'
+	$(BIN)/python -m pytest -q -m alone
 
 check: setup lint typecheck unit ## Lint, types and fast tests: run before every commit
 

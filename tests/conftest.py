@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from engines import BUILD_SECONDS, Engine, running_engine
@@ -11,6 +12,9 @@ from hypothesis import settings
 # A machine that does something else as well takes longer now and then; that is no failure.
 settings.register_profile("agentgym", deadline=None, max_examples=50)
 settings.load_profile("agentgym")
+
+_TESTS = Path(__file__).parent
+_BOXES = ("sandboxes", "conformance/test_sandboxes.py")
 
 # What only a machine with other hardware can run; anything else that is skipped in CI is missing
 # there, and a missing part must fail.
@@ -28,11 +32,20 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give what needs an image the time that making one may take, whichever test comes first."""
+    """Mark what must run alone, and give what needs an image the time that making one may take.
+
+    What looks at every process of the machine, or at how soon a limit ends a program, finds
+    something else when tests run beside it; and the tests share one Docker Engine.
+    """
     for item in items:
-        if item.get_closest_marker("docker"):
+        docker = item.get_closest_marker("docker") is not None
+        if docker:
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS + 300))
+        boxes = any(item.path.is_relative_to(_TESTS / place) for place in _BOXES)
+        if docker or (boxes and item.get_closest_marker("integration")):
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")
