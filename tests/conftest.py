@@ -43,8 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         docker = item.get_closest_marker("docker") is not None
         if docker:
             item.add_marker(pytest.mark.timeout(BUILD_SECONDS + 300))
-        boxes = any(item.path.is_relative_to(_TESTS / place) for place in _BOXES)
-        if docker or (boxes and item.get_closest_marker("integration")):
+        if docker or any(item.path.is_relative_to(_TESTS / place) for place in _BOXES):
             item.add_marker(pytest.mark.alone)
 
 

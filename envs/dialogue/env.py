@@ -14,7 +14,7 @@ from agentgym.actions import ActionFormat, ParsedAction
 from agentgym.env import AgentEnv, Frame, WorkerKind
 from agentgym.envs.dialogue.expert import Questioner
 from agentgym.envs.dialogue.oracle import Oracle
-from agentgym.errors import UsageError
+from agentgym.errors import UnknownNameError, UsageError
 from agentgym.task import Task, TaskList
 from agentgym.tool import ToolCall, ToolSpec
 
@@ -109,3 +109,28 @@ class GuessingEnv(AgentEnv):
     def _expert(self, name: str) -> ParsedAction | None:
         question = self._questioner().ask(self._asked)
         return ParsedAction((ToolCall(ASK.name, {"question": question}),))
+
+
+def chosen(choice: Sequence[str] | int | None, known: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return what the secret may be.
+
+    Args:
+        choice: Names, or how many of the first, or None for all.
+        known: All names.
+        what: What they are names of.
+
+    Raises:
+        UsageError: If there is no such choice.
+    """
+    if choice is None:
+        return tuple(known)
+    if isinstance(choice, int):
+        if not 1 <= choice <= len(known):
+            raise UsageError(f"There are {len(known)} {what} names; choose from 1 on, got {choice}")
+        return tuple(known[:choice])
+    for name in choice:
+        if name not in known:
+            raise UnknownNameError(what, name, known)
+    if not choice or len(set(choice)) != len(choice):
+        raise UsageError(f"Choose at least one {what}, and none of them twice.")
+    return tuple(choice)

@@ -31,6 +31,9 @@ _KIND_OF = re.compile(r"\b(?:kind|type|sort|form|piece|example|member) of\b")
 _STATEMENT = re.compile(r"^it (is|has|can|does|was)\b")
 
 
+# A name by itself, or in a question that it could be the answer to: "could it be dog".
+_GUESS = re.compile(r"(?:(?:is|was|can|could|might|would) it (?:be )?)?(?:called |named )?(.+)")
+
 _LONGEST = 200  # characters; longer ones are no questions, and would fill the cache
 
 
@@ -43,6 +46,16 @@ def core(question: str) -> str:
     what every other one of its core means.
     """
     return _core(question) if len(question) <= _LONGEST else ""
+
+
+def guessed(meant: str) -> str:
+    """Return the core of the name that a question asks for, if it asks for one: its last words.
+
+    Args:
+        meant: The question's core.
+    """
+    match = _GUESS.fullmatch(meant)
+    return match[1] if match else ""
 
 
 @lru_cache(maxsize=65536)
@@ -60,6 +73,6 @@ def _core(question: str) -> str:
 
 
 def _singular(word: str) -> str:
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "does")):
         return word[:-1]
     return word

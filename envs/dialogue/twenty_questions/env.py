@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from agentgym.envs.dialogue.env import GuessingEnv
+from agentgym.envs.dialogue.env import GuessingEnv, chosen
 from agentgym.envs.dialogue.expert import Questioner
 from agentgym.envs.dialogue.oracle import Oracle
 from agentgym.envs.dialogue.twenty_questions.objects import object_table
-from agentgym.errors import UnknownNameError, UsageError
 
 
 class TwentyQuestionsEnv(GuessingEnv):
@@ -38,7 +37,7 @@ class TwentyQuestionsEnv(GuessingEnv):
         oracle: Oracle | None = None,
         **options: Any,
     ) -> None:
-        self._words = _chosen(words)
+        self._words = chosen(words, object_table().mixed, "object")
         super().__init__(secrets=self._words, oracle=oracle or object_table(), **options)
 
     def _questioner(self) -> Questioner:
@@ -55,19 +54,3 @@ def _guess(name: str) -> str:
     plural = name.endswith("s") and not name.endswith("ss")
     article = "" if plural else "an " if name[0] in "aeiou" else "a "
     return f"Is it {article}{name}?"
-
-
-def _chosen(words: Sequence[str] | int | None) -> tuple[str, ...]:
-    known = object_table().mixed
-    if words is None:
-        return known
-    if isinstance(words, int):
-        if not 1 <= words <= len(known):
-            raise UsageError(f"words must be from 1 to {len(known)}, or names; got {words}")
-        return known[:words]
-    for word in words:
-        if word not in known:
-            raise UnknownNameError("object", word, known)
-    if len(set(words)) != len(words) or not words:
-        raise UsageError("words must name at least one object, and none of them twice")
-    return tuple(words)

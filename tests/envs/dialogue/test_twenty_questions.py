@@ -141,7 +141,7 @@ def test_fewer_words_are_a_smaller_game() -> None:
     with pytest.raises(UnknownNameError, match="dgo"):
         make(words=["dgo"])
     for words in (0, 203, [], ["dog", "dog"]):
-        with pytest.raises(UsageError, match="words"):
+        with pytest.raises(UsageError, match="object"):
             make(words=words)
 
 
