@@ -28,7 +28,6 @@ class City:
         name: Its name.
         country: The country.
         continent: The continent.
-        region: Where in the country.
         language: What most people there speak, most spoken first.
         currency: What they pay with.
         population: How many live there, in millions.
@@ -49,7 +48,6 @@ class City:
     name: str
     country: str
     continent: str
-    region: str
     language: Sequence[str]
     currency: str
     population: float
