@@ -1,7 +1,8 @@
 """Who answers: an `Oracle` knows the secret and says what is true of it.
 
-The default oracles look answers up in a table of facts (`twenty_questions/objects.py`), which costs
-microseconds and gives the same answer every time. Anything with the same method takes their place.
+The default oracles look answers up in a table of facts (`twenty_questions/objects.py`,
+`guess_my_city/cities.py`), which costs microseconds and gives the same answer every time. Anything
+with the same method takes their place.
 """
 
 from dataclasses import dataclass
