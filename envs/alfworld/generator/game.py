@@ -15,7 +15,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TypedDict, TypeVar
 
-from agentgym.envs.alfworld.generator._dice import Dice
 from agentgym.envs.alfworld.generator.difficulty import Difficulty
 from agentgym.envs.alfworld.generator.floor_plans import floor_plan, package_folder
 from agentgym.envs.alfworld.generator.goals import Goal, TaskType, goals
@@ -23,6 +22,7 @@ from agentgym.envs.alfworld.generator.problem import write_problem
 from agentgym.envs.alfworld.generator.scenes import Scene, Split, scene, scene_numbers
 from agentgym.envs.alfworld.generator.walkthrough import walkthrough as own_walkthrough
 from agentgym.envs.alfworld.generator.world import furnish
+from agentgym.envs.dice import Dice
 from agentgym.errors import DataError, UnknownNameError, UsageError
 
 

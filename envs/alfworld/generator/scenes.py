@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
-from agentgym.envs.alfworld.generator._dice import Dice
+from agentgym.envs.dice import Dice
 
 
 class Room(Enum):

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentgym.envs.alfworld.generator._dice import Dice
 from agentgym.envs.alfworld.generator.difficulty import Difficulty
 from agentgym.envs.alfworld.generator.goals import Goal, TaskType
 from agentgym.envs.alfworld.generator.scenes import Scene
 from agentgym.envs.alfworld.generator.vocabulary import OBJECTS, RECEPTACLES
+from agentgym.envs.dice import Dice
 
 START = "loc_bar_00"
 """Where the agent begins: a spot away from every receptacle."""
