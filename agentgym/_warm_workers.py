@@ -37,7 +37,7 @@ class WarmWorkers:
         *,
         at_most: int | None = None,
     ) -> None:
-        kind = config.worker or worker_kind(env)
+        kind = config.worker or worker_kind(env, env_kwargs)
         self.concurrency = config.concurrency or min(_suitable(kind), at_most or sys.maxsize)
         """Most workers at a time."""
         self._close_seconds = config.close_seconds

@@ -101,7 +101,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (Gymnasium's own declaration)
 
-    worker: ClassVar[WorkerKind] = WorkerKind.THREAD
+    worker: WorkerKind = WorkerKind.THREAD
+    """Where it wants to live; a rollout reads it off the class (`worker_for`)."""
     experts: ClassVar[tuple[str, ...]] = ()
     description: ClassVar[str] = ""
     """What the model is told about this world, before the rules of the action format."""
@@ -144,6 +145,14 @@ class AgentEnv(gymnasium.Env[Observation, str]):
         self._frame: Frame | None = None
 
     # What a subclass implements.
+
+    @classmethod
+    def worker_for(cls, options: Mapping[str, Any]) -> WorkerKind:
+        """Return where an instance made with these options wants to live.
+
+        It is asked for before there is an instance. Most classes have one answer, `worker`.
+        """
+        return cls.worker
 
     @abstractmethod
     def _begin(self, task: Task, options: Mapping[str, Any]) -> Frame:

@@ -10,7 +10,7 @@ from typing import Any
 from gymnasium.envs.registration import load_env_creator
 
 from agentgym import registry
-from agentgym.env import WorkerKind
+from agentgym.env import AgentEnv, WorkerKind
 from agentgym.workers._local import label as env_label
 from agentgym.workers._pending import Pending
 from agentgym.workers.base import Briefing, EnvSource, Reset, Stage, Step, Worker
@@ -50,19 +50,26 @@ def make_worker(
     Raises:
         UsageError: If there is no such environment, or it can't live there.
     """
-    chosen = worker_kind(source) if kind is None else WorkerKind(kind)
+    chosen = worker_kind(source, kwargs) if kind is None else WorkerKind(kind)
     if isinstance(source, str):
         registry.env_spec(source)
     return _MAKERS[chosen](source, dict(kwargs or {}))
 
 
-def worker_kind(source: EnvSource) -> WorkerKind:
+def worker_kind(source: EnvSource, kwargs: Mapping[str, Any] | None = None) -> WorkerKind:
     """Return where an environment asks to live; a foreign one gets a thread of its own.
 
     Args:
         source: Its id, or what makes one.
+        kwargs: Arguments for making it.
     """
-    made_by: Any = registry.env_spec(source).entry_point if isinstance(source, str) else source
+    made_by: Any = source
+    options = dict(kwargs or {})
+    if isinstance(source, str):
+        spec = registry.env_spec(source)
+        made_by, options = spec.entry_point, {**spec.kwargs, **options}
     if isinstance(made_by, str):
         made_by = load_env_creator(made_by)
+    if isinstance(made_by, type) and issubclass(made_by, AgentEnv):
+        return made_by.worker_for(options)
     return getattr(made_by, "worker", WorkerKind.THREAD)

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -247,10 +247,21 @@ def test_the_briefing_has_the_stop_strings_of_the_action_format(make: Make) -> N
     assert reset.briefing.stop == ("\nObservation:",)
 
 
+class Wavering(toy_envs.Counter):
+    worker = WorkerKind.SHARED
+
+    @classmethod
+    def worker_for(cls, options: Mapping[str, Any]) -> WorkerKind:
+        return WorkerKind.PROCESS if options.get("slow") else cls.worker
+
+
 def test_where_environments_ask_to_live() -> None:
     assert worker_kind(toy_envs.MOODY) == WorkerKind.PROCESS
     assert worker_kind(toy_envs.COUNTER) == WorkerKind.THREAD
     assert worker_kind(gymnasium.Env) == WorkerKind.THREAD
+    assert worker_kind(Wavering) == WorkerKind.SHARED
+    assert worker_kind(Wavering, {"slow": True}) == WorkerKind.PROCESS
+    assert make_worker(None, Wavering, {"slow": True}).kind == WorkerKind.PROCESS
     with pytest.raises(UnknownNameError, match="toy/Counter-v0"):
         make_worker(None, "toy/Couter-v0")
 
