@@ -1,10 +1,11 @@
 """Who answers: an `Oracle` knows the secret and says what is true of it.
 
-The default oracles look answers up in a table of facts (`twenty_questions/objects.py`,
-`guess_my_city/cities.py`), which costs microseconds and gives the same answer every time. Anything
-with the same method takes their place.
+The default oracles are `Table`s of facts (`twenty_questions/objects.py`,
+`guess_my_city/cities.py`), which costs microseconds and gives the same answer every time. A policy
+takes a table's place in a `PolicyOracle`, and anything with the same method takes either's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,4 +38,16 @@ class Oracle(Protocol):
         Raises:
             InfraError: If what the oracle runs on failed.
         """
+        ...
+
+
+class Table(Oracle, Protocol):
+    """An oracle that looks answers up, and knows names."""
+
+    def named(self, question: str) -> str | None:
+        """Return which entry a question names, as a guess does; None if it names none."""
+        ...
+
+    def names(self, secret: str) -> Sequence[str]:
+        """Return all names of an entry."""
         ...

@@ -222,6 +222,14 @@ class CityTable:
             return Answer(LOST, understood=False)
         return Answer(YES if true else NO)
 
+    def named(self, question: str) -> str | None:
+        """Return the city that a question names; None if it names none."""
+        return self._named.get(guessed(core(question)))
+
+    def names(self, secret: str) -> tuple[str, ...]:
+        """Return all names of a city."""
+        return (secret, *self.cities[secret].also)
+
     def _true(self, city: City, meant: str) -> bool | None:
         """Return whether what a yes/no question says is true; None if it isn't understood."""
         if (trait := self._trait.get(meant)) is not None:

@@ -4,10 +4,28 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from agentgym.envs.dialogue.answers import fact, yes_or_no
 from agentgym.envs.dialogue.env import GuessingEnv, chosen
 from agentgym.envs.dialogue.expert import Questioner
-from agentgym.envs.dialogue.guess_my_city.cities import city_table
-from agentgym.envs.dialogue.oracle import Oracle
+from agentgym.envs.dialogue.guess_my_city.cities import LOST, YES_NO, city_table
+from agentgym.envs.dialogue.policy_oracle import Role
+
+_SECRET = "You think of this city: {secret}. The player has to find out which one it is, and asks. "
+OPEN = Role(
+    _SECRET + "Answer each question truthfully, in one short sentence. Never write the city's name "
+    'or a part of it; write "the city" instead.',
+    fact,
+    LOST,
+    instead="the city",
+)
+"""How a policy is asked to answer."""
+CLOSED = Role(
+    _SECRET + "Answer each question truthfully, with one word: Yes or No. If it can't be answered "
+    "by yes or no, write: Unclear.",
+    yes_or_no,
+    YES_NO,
+)
+"""How it is asked to answer yes/no questions only."""
 
 
 class GuessMyCityEnv(GuessingEnv):
@@ -16,10 +34,9 @@ class GuessMyCityEnv(GuessingEnv):
     Args:
         cities: Which cities it may be; a number takes the first so many of a fixed mixture of all
             continents, None takes all.
-        yes_no: Whether the table answers nothing but yes/no questions.
-        oracle: Who answers; a table of facts where None.
-        **options: `max_turns` (20), `action_format`, `expert`, `instructions` and `render_mode` as
-            in `AgentEnv`.
+        yes_no: Whether nothing but yes/no questions are answered.
+        **options: `oracle`, `oracle_options`, `oracle_seconds` and `max_turns` as in `GuessingEnv`;
+            `action_format`, `expert`, `instructions` and `render_mode` as in `AgentEnv`.
 
     Raises:
         UsageError: If an option is none of the above.
@@ -36,11 +53,11 @@ class GuessMyCityEnv(GuessingEnv):
         *,
         cities: Sequence[str] | int | None = None,
         yes_no: bool = False,
-        oracle: Oracle | None = None,
         **options: Any,
     ) -> None:
         self._cities = chosen(cities, city_table().mixed, "city")
-        super().__init__(secrets=self._cities, oracle=oracle or city_table(yes_no), **options)
+        role = CLOSED if yes_no else OPEN
+        super().__init__(secrets=self._cities, table=city_table(yes_no), role=role, **options)
 
     def _questioner(self) -> Questioner:
         return _questioner(self._cities)

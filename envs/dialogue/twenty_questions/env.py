@@ -4,10 +4,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from agentgym.envs.dialogue.answers import yes_or_no
 from agentgym.envs.dialogue.env import GuessingEnv, chosen
 from agentgym.envs.dialogue.expert import Questioner
-from agentgym.envs.dialogue.oracle import Oracle
-from agentgym.envs.dialogue.twenty_questions.objects import object_table
+from agentgym.envs.dialogue.policy_oracle import Role
+from agentgym.envs.dialogue.twenty_questions.objects import LOST, object_table
+
+ROLE = Role(
+    "We play twenty questions. You think of this object: {secret}. The player has to find out "
+    "what it is, and asks about it. Answer each question truthfully, with one word: Yes or No. "
+    "If it can't be answered by yes or no, write: Unclear.",
+    yes_or_no,
+    LOST,
+)
+"""How a policy is asked to answer."""
 
 
 class TwentyQuestionsEnv(GuessingEnv):
@@ -16,9 +26,8 @@ class TwentyQuestionsEnv(GuessingEnv):
     Args:
         words: Which objects it may be; a number takes the first so many of a fixed mixture of all
             kinds, None takes all.
-        oracle: Who answers; a table of facts where None.
-        **options: `max_turns` (20), `action_format`, `expert`, `instructions` and `render_mode` as
-            in `AgentEnv`.
+        **options: `oracle`, `oracle_options`, `oracle_seconds` and `max_turns` as in `GuessingEnv`;
+            `action_format`, `expert`, `instructions` and `render_mode` as in `AgentEnv`.
 
     Raises:
         UsageError: If an option is none of the above.
@@ -34,11 +43,10 @@ class TwentyQuestionsEnv(GuessingEnv):
         self,
         *,
         words: Sequence[str] | int | None = None,
-        oracle: Oracle | None = None,
         **options: Any,
     ) -> None:
         self._words = chosen(words, object_table().mixed, "object")
-        super().__init__(secrets=self._words, oracle=oracle or object_table(), **options)
+        super().__init__(secrets=self._words, table=object_table(), role=ROLE, **options)
 
     def _questioner(self) -> Questioner:
         return _questioner(self._words)

@@ -71,6 +71,14 @@ class ObjectTable:
             return Answer(LOST, understood=False)
         return Answer(f"Yes, it is: {secret}.", found=True) if named == secret else Answer(NO)
 
+    def named(self, question: str) -> str | None:
+        """Return the object that a question names; None if it names none."""
+        return self._named.get(guessed(core(question)))
+
+    def names(self, secret: str) -> tuple[str, ...]:
+        """Return all names of an object."""
+        return (secret, *self.things[secret].also)
+
 
 @cache
 def object_table() -> ObjectTable:
