@@ -24,7 +24,6 @@ a hole in the box.
 """
 
 import os
-import weakref
 
 from agentgym.errors import InfraError
 from agentgym.sandbox import SandboxSpec
@@ -33,7 +32,7 @@ from agentgym.sandboxes.cgroup_places import NoPlaceError
 from agentgym.sandboxes.cgroups import own_cgroups
 from agentgym.sandboxes.jail import wire
 from agentgym.sandboxes.kept import KEPT, MIB
-from agentgym.sandboxes.proxy import Proxy, received, variables
+from agentgym.sandboxes.proxy import received
 from agentgym.sandboxes.together import OutOfMemoryError, Together, together_bytes
 from agentgym.sandboxes.zygotes import Fork, zygote
 
@@ -60,7 +59,6 @@ class Bubblewrap(Together):
         image = None if spec.image is None else os.path.abspath(spec.image)
         self._recipe = Recipe(image, python, spec.modules)
         self._fork: Fork | None = None
-        self._proxy: Proxy | None = None
         self._start()
 
     def _start(self) -> None:
@@ -68,13 +66,10 @@ class Bubblewrap(Together):
         memory_bytes = together_bytes(spec.memory_mb, spec.disk_mb)
         self._fork = zygote(self._recipe).box(memory_bytes, network=bool(spec.network))
         self._count()
-        told: dict[str, str] | None = None
         try:
             if spec.network:
-                self._proxy = Proxy(received(self._fork.connection), spec.network)
-                weakref.finalize(self, self._proxy.close)  # for a box that nobody closes
-                told = variables(spec.network)
-            self._open(told, disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
+                self._let_out(received(self._fork.connection))
+            self._open(disk_bytes=spec.disk_mb * MIB, inodes=1024 + 64 * spec.disk_mb)
         except BaseException:
             self._drop()
             raise
@@ -113,17 +108,13 @@ class Bubblewrap(Together):
         self._drop()
 
     def _put_by(self, most: int) -> bool:
-        # The next one would find a loopback that is up, and a port of it that is taken.
-        if self._fork is None or self._proxy is not None:
-            return False
-        return self._fork.zygote.idle.put(self._fork, most)
+        return self._fork is not None and self._fork.zygote.idle.put(self._fork, most)
 
     def _drop(self) -> None:
         fork = self._fork
         if fork is None or self._owner != os.getpid():
             return
-        if self._proxy is not None:
-            self._proxy.close()
+        self._shut_in()
         # Whoever waits for an answer stops waiting before the descriptor can become another's.
         fork.shut()
         with self._lock:

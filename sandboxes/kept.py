@@ -6,7 +6,9 @@ mean, is here.
 
 import math
 import os
+import socket
 import threading
+import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 from agentgym.errors import DataError, InfraError, UsageError
 from agentgym.sandbox import ExecResult, Limit, Sandbox, SandboxSpec
 from agentgym.sandboxes.jail import wire
+from agentgym.sandboxes.proxy import Proxy, variables
 
 MIB = 1 << 20
 KEPT = 16
@@ -51,6 +54,7 @@ class Kept(Sandbox):
         self._owner = os.getpid()
         self._closed = False
         self._asking = False
+        self._proxy: Proxy | None = None
 
     @property
     @abstractmethod
@@ -77,7 +81,9 @@ class Kept(Sandbox):
         # What is under way ends with the box, this thread's too, which a signal may have come to.
         if self._lock.acquire(blocking=False):
             try:
-                kept = not self._asking and self._put_by(self._keep)
+                # With a proxy, the next one would find a port of its loopback taken.
+                free = not self._asking and self._proxy is None
+                kept = free and self._put_by(self._keep)
             except BaseException:
                 self._drop()
                 raise
@@ -91,19 +97,33 @@ class Kept(Sandbox):
         """Return what is known about why the box is dead."""
         return InfraError("The sandbox has died")
 
-    def _open(self, variables: Mapping[str, str] | None = None, **more: Any) -> None:
+    def _let_out(self, loopback: socket.socket) -> None:
+        """Have programs reach what the spec lists, and nothing else.
+
+        Args:
+            loopback: A socket that listens on the box's own.
+        """
+        self._proxy = Proxy(loopback, self.spec.network)
+        weakref.finalize(self, self._proxy.close)  # for a box that nobody closes
+
+    def _shut_in(self) -> None:
+        """End what passes between programs and others."""
+        if self._proxy is not None:
+            self._proxy.close()
+
+    def _open(self, **more: Any) -> None:
         """Have the keeper set the box up.
 
         Args:
-            variables: Of the environment, where the spec doesn't say otherwise.
             **more: What else it has to know.
         """
         spec = self.spec
+        told = variables(spec.network) if spec.network else {}
         contents = {p: d.encode() if isinstance(d, str) else d for p, d in spec.files.items()}
         self._data(
             {
                 "op": "open",
-                "env": {**_ENVIRONMENT, **(variables or {}), **spec.env},
+                "env": {**_ENVIRONMENT, **told, **spec.env},
                 "files": [[path, len(data)] for path, data in contents.items()],
                 **more,
             },
