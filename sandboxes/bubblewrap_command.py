@@ -14,7 +14,7 @@ from agentgym.sandboxes.jail import COMMON
 # The jail's modules, and what makes a package of the folders above them.
 _JAIL = "agentgym/sandboxes/jail"
 _PARTS = {
-    **{f"{_JAIL}/{name}.py": name for name in (*COMMON, "network", "zygote")},
+    **{f"{_JAIL}/{name}.py": name for name in (*COMMON, "zygote")},
     **{f"{folder}/__init__.py": "" for folder in (_JAIL, "agentgym/sandboxes", "agentgym")},
 }
 _START = (

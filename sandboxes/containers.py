@@ -9,19 +9,22 @@ import atexit
 import base64
 import json
 import os
+import socket
 import threading
 import time
 import weakref
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from agentgym.errors import InfraError
+from agentgym.errors import AgentGymError, InfraError, UsageError
 from agentgym.sandboxes.engine import ENGINE_SECONDS, Streams, address, client, faults
 from agentgym.sandboxes.idle import Idle
 from agentgym.sandboxes.jail import COMMON, wire
 from agentgym.sandboxes.jail.container import CAPABILITIES
+from agentgym.sandboxes.jail.network import MEETING
+from agentgym.sandboxes.meeting import Meeting
 from agentgym.sandboxes.seccomp import seccomp_filter
 from agentgym.sandboxes.together import together_bytes
 
@@ -48,6 +51,7 @@ for name, source in sent["sources"]:
 module.main(sent)
 """
 _EVENT_SECONDS = 0.5
+_NO_SUCH_FOLDER = "bind source path does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Recipe:
         processes: Processes and threads at once.
         cpus: Processors' worth of time; None for all.
         runtime: The engine's runtime; None for its default.
+        network: Whether this process gets a socket of its loopback.
     """
 
     image: str
@@ -73,6 +78,7 @@ class Recipe:
     processes: int
     cpus: float | None
     runtime: str | None
+    network: bool = False
 
 
 class Container:
@@ -82,35 +88,47 @@ class Container:
         recipe: What it is made of.
         engine: The engine's address; None for what DOCKER_HOST says, or this machine's own.
 
+    Attributes:
+        loopback: A socket that listens on its loopback; None if the recipe wants none.
+
     Raises:
         MissingDependencyError: If the docker package is not installed.
+        UsageError: If it is to have a network, and the engine is another machine's.
         InfraError: If it can't be started; the message says why.
     """
 
     def __init__(self, recipe: Recipe, engine: str | None = None) -> None:
         self.leases = 1
+        self.loopback: socket.socket | None = None
         self._kind = recipe, address(engine)
         self._client = client(engine)
         self._owner = os.getpid()
         self._id: str | None = None
         try:
-            self._id = str(self._client.containers.create(**_arguments(recipe)).id)
-            _running.add(self)
-            # What an image has as volumes is outside of what is emptied.
-            self._volumes = bool(self._client.api.inspect_container(self._id)["Mounts"])
-            self.connection = Streams(self._client.api, self._id)
-            self._client.api.start(self._id)
-            self._deliver(recipe)
+            with Meeting() if recipe.network else nullcontext() as meeting:
+                self._start(recipe, meeting)
         except faults() as fault:
             self.end()
-            raise InfraError(_failure(fault, recipe)) from fault
+            raise _failure(fault, recipe) from fault
         except BaseException:
             self.end()
             raise
 
+    def _start(self, recipe: Recipe, meeting: Meeting | None) -> None:
+        folder = None if meeting is None else meeting.folder
+        self._id = str(self._client.containers.create(**_arguments(recipe, folder)).id)
+        _running.add(self)
+        # What an image has as volumes is outside of what is emptied.
+        self._volumes = bool(self._client.api.inspect_container(self._id)["Mounts"])
+        self.connection = Streams(self._client.api, self._id)
+        self._client.api.start(self._id)
+        self._deliver(recipe)
+        if meeting is not None:
+            self.loopback = meeting.loopback()
+
     def _deliver(self, recipe: Recipe) -> None:
         self.connection.settimeout(ENGINE_SECONDS)
-        self.connection.sendall(_delivery(recipe.modules))
+        self.connection.sendall(_delivery(recipe))
         ready = wire.receive(self.connection)
         if ready is None:
             said = self.connection.said or "it exited at once"
@@ -118,6 +136,12 @@ class Container:
         if ready[0]["missing"]:
             missing = " ".join(ready[0]["missing"])
             raise InfraError(f"The image {recipe.image} can't import {missing}; install it there")
+        if ready[0]["cut_off"]:
+            raise InfraError(
+                f"The sandbox's keeper can't come to the host: {ready[0]['cut_off']}; a network "
+                "takes an engine on this machine, and a runtime that shares its kernel, as runsc "
+                "doesn't"
+            )
 
     def ran_out_of_memory(self, since: float) -> bool:
         """Whether the kernel has ended a process of it for want of memory since then (a time)."""
@@ -182,6 +206,7 @@ def container(recipe: Recipe, engine: str | None = None) -> Container:
 
     Raises:
         MissingDependencyError: If the docker package is not installed.
+        UsageError: If it is to have a network, and the engine is another machine's.
         InfraError: If it can't be started; the message says why.
     """
     return _idle_of((recipe, address(engine))).take(patient=True) or Container(recipe, engine)
@@ -213,8 +238,8 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def _arguments(recipe: Recipe) -> dict[str, Any]:
-    from docker.types import LogConfig
+def _arguments(recipe: Recipe, meeting: str | None) -> dict[str, Any]:
+    from docker.types import LogConfig, Mount
 
     memory = together_bytes(recipe.memory_mb, recipe.disk_mb)
     size = f"size={recipe.disk_mb}m,nr_inodes={1024 + 64 * recipe.disk_mb}"
@@ -237,6 +262,7 @@ def _arguments(recipe: Recipe) -> dict[str, Any]:
             "/tmp": f"rw,exec,nosuid,nodev,mode=1777,{size}",
             "/sys": "ro,noexec,nosuid,nodev,mode=755,size=64k",
         },
+        "mounts": [] if meeting is None else [Mount(MEETING, meeting, "bind", read_only=True)],
         "cap_drop": ["ALL"],
         "cap_add": list(CAPABILITIES),
         "security_opt": ["no-new-privileges"],
@@ -250,24 +276,30 @@ def _arguments(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _delivery(modules: tuple[str, ...]) -> bytes:
+def _delivery(recipe: Recipe) -> bytes:
     """Return the keeper's modules and options, as a line that `_START` reads."""
     jail = files("agentgym.sandboxes") / "jail"
     sources = [[name, ""] for name in _PACKAGES]
     sources += [[f"{_PACKAGES[-1]}.{name}", (jail / f"{name}.py").read_text()] for name in _MODULES]
     seccomp = base64.b64encode(seccomp_filter()).decode()
-    options = {"sources": sources, "seccomp": seccomp, "modules": modules}
+    options = {"sources": sources, "seccomp": seccomp}
+    options |= {"modules": recipe.modules, "network": recipe.network}
     return json.dumps(options).encode() + b"\n"
 
 
-def _failure(fault: Exception, recipe: Recipe) -> str:
+def _failure(fault: Exception, recipe: Recipe) -> AgentGymError:
     from docker.errors import APIError, ImageNotFound
 
     if isinstance(fault, ImageNotFound):
-        return (
+        return InfraError(
             f"The Docker Engine has no image {recipe.image}; build it as docs/sandboxes.md says, "
             f"or get it: docker pull {recipe.image}"
         )
+    if recipe.network and isinstance(fault, APIError) and _NO_SUCH_FOLDER in str(fault.explanation):
+        return UsageError(
+            "The Docker Engine does not see this machine's temporary folder, where a box with a "
+            "network meets it; use an engine on this machine, or leave network empty"
+        )
     if isinstance(fault, APIError):
-        return f"The sandbox's container can't be started: {fault.explanation}"
-    return f"The Docker Engine does not answer: {fault}"
+        return InfraError(f"The sandbox's container can't be started: {fault.explanation}")
+    return InfraError(f"The Docker Engine does not answer: {fault}")

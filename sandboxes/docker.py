@@ -16,6 +16,9 @@ What each part adds:
 | rlimits | memory and CPU time of a process, size of a file |
 
 The keeper is the container's main process and root in it, with four capabilities; no program is.
+The way to hosts that the spec lists is a proxy on our side of it (`proxy.py`), which has a socket
+of the container's loopback (`meeting.py`): the container has no network then, either.
+
 What it does not do: the kernel is shared unless `runtime` says otherwise (gVisor's is `runsc`).
 """
 
@@ -23,7 +26,7 @@ import signal
 import time
 from typing import Any
 
-from agentgym.errors import DataError, InfraError, UsageError
+from agentgym.errors import DataError, InfraError
 from agentgym.sandbox import SandboxSpec
 from agentgym.sandboxes.containers import Recipe, container
 from agentgym.sandboxes.jail import wire
@@ -47,7 +50,7 @@ class Docker(Together):
         keep: How many closed boxes like it are emptied and kept for the next ones.
 
     Raises:
-        UsageError: If the spec asks for a network.
+        UsageError: If the spec lists a network, and the engine is another machine's.
         MissingDependencyError: If the docker package is not installed.
         InfraError: If it can't be started.
     """
@@ -67,11 +70,6 @@ class Docker(Together):
     ) -> None:
         # Without our filter programs could leave System V's queues and memory behind.
         super().__init__(spec, keep if supported() else 0)
-        if spec.network:
-            raise UsageError(
-                "The docker sandbox has no network and can't keep to a list of hosts; leave "
-                "network empty, or use 'bubblewrap'"
-            )
         recipe = Recipe(
             image=spec.image or IMAGE,
             python=python,
@@ -81,6 +79,7 @@ class Docker(Together):
             processes=spec.processes,
             cpus=cpus,
             runtime=runtime,
+            network=bool(spec.network),
         )
         self._recipe, self._engine = recipe, engine
         self._start()
@@ -89,6 +88,8 @@ class Docker(Together):
         self._container = container(self._recipe, self._engine)
         self._count()
         try:
+            if self._container.loopback is not None:
+                self._let_out(self._container.loopback)
             self._open()
         except BaseException:
             self._drop()
@@ -130,4 +131,5 @@ class Docker(Together):
         self._drop()
 
     def _drop(self) -> None:
+        self._shut_in()
         self._container.end()

@@ -54,7 +54,7 @@ class Local(Sandbox):
         if spec.network:
             raise UsageError(
                 "The local sandbox keeps code from no host, so it can't keep it to a list; leave "
-                "network empty, or use 'bubblewrap'"
+                "network empty, or use 'bubblewrap' or 'docker'"
             )
         super().__init__(spec)
         self._home = Path(tempfile.mkdtemp(prefix="agentgym-local-"))

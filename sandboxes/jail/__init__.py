@@ -2,6 +2,6 @@
 
 COMMON = (
     *("wire", "kernel", "report", "files", "interpreter", "session", "program", "launcher"),
-    *("process", "keeper"),
+    *("process", "keeper", "network"),
 )
 """What every sandbox is sent of this folder, each after those that it imports."""

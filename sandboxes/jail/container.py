@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from agentgym.sandboxes.jail import files, kernel, program, wire
+from agentgym.sandboxes.jail import files, kernel, network, program, wire
 from agentgym.sandboxes.jail.keeper import Keeper
 from agentgym.sandboxes.jail.launcher import Launcher
 
@@ -114,6 +114,15 @@ def _give_up() -> None:
     kernel.drop_capabilities()
 
 
+def _hand_over() -> str:
+    """Give the host a socket of the loopback, and return why that failed, if it did."""
+    try:
+        network.hand_over_at_meeting()
+    except OSError as fault:
+        return str(fault)
+    return ""
+
+
 def _leave(*_: object) -> None:
     os._exit(0)
 
@@ -122,7 +131,8 @@ def main(options: dict[str, Any]) -> None:
     """Serve the host until it hangs up.
 
     Args:
-        options: The filter of system calls in base 64 ("seccomp") and what to import ("modules").
+        options: The filter of system calls in base 64 ("seccomp"), what to import ("modules"), and
+            whether the host is to have a socket of the loopback ("network").
     """
     # Process 1 gets only what it handles: this is what `docker stop` sends.
     signal.signal(signal.SIGTERM, _leave)
@@ -136,7 +146,9 @@ def main(options: dict[str, Any]) -> None:
     # The collector would touch every object, and a fork copies each page that is touched.
     gc.collect()
     gc.freeze()
-    wire.send(streams, {"missing": missing})
+    # Before there are programs, and while nothing has been forked that would hold the socket.
+    cut_off = _hand_over() if options["network"] else ""
+    wire.send(streams, {"missing": missing, "cut_off": cut_off})
     keeper = ContainerKeeper(base64.b64decode(options["seccomp"]))
     keeper.prepare(0, 0)
     keeper.serve(streams)

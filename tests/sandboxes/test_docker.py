@@ -1,19 +1,27 @@
 """What is Docker's own: the engine, images, containers that die, memory that they share."""
 
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from engines import Engine
+from websites import website
 
-from agentgym.errors import DataError, InfraError, MissingDependencyError
+from agentgym.errors import DataError, InfraError, MissingDependencyError, UsageError
 from agentgym.sandbox import Limit, Sandbox, make_sandbox
+from agentgym.sandboxes import containers
+from agentgym.sandboxes import engine as engines
 from agentgym.sandboxes.docker import Docker
+from agentgym.sandboxes.jail.network import MEETING_SOCKET
+from agentgym.sandboxes.meeting import Meeting
 
 pytestmark = [pytest.mark.integration, pytest.mark.docker]
 
@@ -41,6 +49,7 @@ def gone(engine: Engine) -> bool:
 
 
 def test_the_docker_package_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "_clients", {})  # where an earlier test has met DOCKER_HOST's
     monkeypatch.setitem(sys.modules, "docker", None)
     with pytest.raises(MissingDependencyError, match=r"agentgym-suite\[docker\]"):
         make_sandbox("docker")
@@ -89,7 +98,7 @@ def test_the_engine_is_told_to_keep_it_in(engine: Engine) -> None:
     assert host["NetworkMode"] == "none"
     assert host["ReadonlyRootfs"]
     assert not host["Privileged"]
-    assert host["Binds"] is None
+    assert (host["Binds"], host.get("Mounts"), about["Mounts"]) == (None, None, [])
     assert host["CapDrop"] == ["ALL"]
     assert set(host["CapAdd"]) <= {"SETUID", "SETGID", "SETPCAP", "KILL"}
     assert host["SecurityOpt"] == ["no-new-privileges"]
@@ -167,17 +176,19 @@ def test_a_program_that_is_killed_otherwise_ran_into_no_limit(box: Sandbox) -> N
     assert (result.exit_code, result.limit) == (-9, None)
 
 
-def test_a_keeper_that_is_made_to_run_out_of_memory_is_no_fault_of_the_sandbox(
-    box: Sandbox,
-) -> None:
-    # Each of them is smaller than the keeper.
-    source = """
+# Each of them is smaller than the keeper.
+HUNGRY = """
 import os
 one = "(echo 0 > /proc/self/oom_score_adj; exec dd if=/dev/zero of=/dev/null bs=7M) & "
 os.execvp("sh", ["sh", "-c", one * 28 + "wait"])
 """
+
+
+def test_a_keeper_that_is_made_to_run_out_of_memory_is_no_fault_of_the_sandbox(
+    box: Sandbox,
+) -> None:
     box.put("kept", "")
-    result = box.exec(source)
+    result = box.exec(HUNGRY)
     assert result.limit is Limit.MEMORY
     assert box.exec("print(1)").stdout == "1\n"
 
@@ -211,3 +222,97 @@ def test_what_is_larger_than_the_disk_is_refused_beforehand(box: Sandbox) -> Non
     with pytest.raises(DataError, match="more than disk_mb=16"):
         box.put("big", bytes(17 << 20))
     assert box.exec("print(1)").stdout == "1\n"
+
+
+# Where the spec lists a network.
+
+PAGE = "import urllib.request as r\nprint(r.urlopen('http://127.0.0.1:{port}/', timeout=5).status)"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where meetings are: a path that is longer than a socket's may be."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_list_opens_no_network_and_leaves_an_empty_folder(
+    engine: Engine, temporary: Path
+) -> None:
+    with (
+        website() as site,
+        make_sandbox("docker", network=[f"127.0.0.1:{site.port}"], **engine.options) as box,
+    ):
+        about = inspected(engine)
+        # Gone already, and the programs' user could do nothing in it.
+        assert list(temporary.iterdir()) == []
+        assert box.exec("import os\nprint(os.listdir('/run/agentgym'))").stdout == "[]\n"
+        assert box.exec("open('/run/agentgym/new', 'w')").exit_code == 1
+        assert box.exec(PAGE.format(port=site.port)).stdout == "200\n"
+    assert about["HostConfig"]["NetworkMode"] == "none"
+    (bound,) = about["Mounts"]
+    assert bound["Source"].startswith(str(temporary))
+    assert (bound["Type"], bound["Destination"], bound["RW"]) == ("bind", "/run/agentgym", False)
+
+
+def test_this_process_need_not_be_root(
+    engine: Engine, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Somebodys(Meeting):
+        def __init__(self) -> None:
+            super().__init__()
+            outer = Path(self.folder).parent
+            # Then the container's root is another user, without the right to pass over modes.
+            for path in (outer, *outer.rglob("*")) if os.geteuid() == 0 else ():
+                os.chown(path, 65534, 65534)
+
+    monkeypatch.setattr(containers, "Meeting", Somebodys)
+    before = os.umask(0o077)
+    try:
+        with make_sandbox("docker", network=["127.0.0.1:1"], **engine.options) as box:
+            assert "403" in box.exec(PAGE.format(port=80)).stderr
+    finally:
+        os.umask(before)
+
+
+def test_an_engine_that_does_not_see_this_machine_is_the_caller_s_fault(
+    engine: Engine, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere(Meeting):
+        def __init__(self) -> None:
+            super().__init__()
+            self.folder = "/nowhere/agentgym"
+
+    monkeypatch.setattr(containers, "Meeting", Elsewhere)
+    with pytest.raises(UsageError, match="does not see this machine's temporary folder"):
+        make_sandbox("docker", network=["example.org"], **engine.options)
+    assert (list(temporary.iterdir()), gone(engine)) == ([], True)
+
+
+def test_a_keeper_that_can_t_come_is_said(
+    engine: Engine, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Deserted(Meeting):
+        def __init__(self) -> None:
+            super().__init__()
+            os.unlink(f"{self.folder}/{MEETING_SOCKET}")
+
+    monkeypatch.setattr(containers, "Meeting", Deserted)
+    with pytest.raises(InfraError, match=r"can't come to the host: .*an engine on this machine"):
+        make_sandbox("docker", network=["example.org"], **engine.options)
+    assert (list(temporary.iterdir()), gone(engine)) == ([], True)
+
+
+def test_a_keeper_that_is_made_to_run_out_of_memory_keeps_to_its_list(engine: Engine) -> None:
+    with website() as site:
+        limits = {"wall_seconds": 10, "memory_mb": 96, "disk_mb": 16}
+        listed = [f"127.0.0.1:{site.port}"]
+        with make_sandbox("docker", network=listed, **limits, **engine.options) as box:
+            assert isinstance(box, Docker)
+            first = box._proxy
+            assert box.exec(HUNGRY).limit is Limit.MEMORY
+            assert box._proxy is not first
+            assert box.exec(PAGE.format(port=site.port)).stdout == "200\n"
+            assert "403" in box.exec(PAGE.format(port=site.port + 1)).stderr

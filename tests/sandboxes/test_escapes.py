@@ -79,9 +79,11 @@ def test_no_way_out(escape: Escape, box: Sandbox, host: Host) -> None:
     attempt(escape, box, host)
 
 
-@pytest.fixture(scope="module")
-def networked() -> Iterator[Sandbox]:
-    with make_sandbox("bubblewrap", network=[LISTED], **LIMITS) as box:
+@pytest.fixture(scope="module", params=BACKENDS)
+def networked(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    backend: str = request.param
+    options = request.getfixturevalue("engine").options if backend == "docker" else {}
+    with make_sandbox(backend, network=[LISTED], **LIMITS, **options) as box:
         yield box
 
 

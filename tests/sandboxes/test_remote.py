@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from engines import Engine
 from sandbox_servers import TOKEN, SandboxServer, sandbox_server
 from websites import website
 
@@ -143,17 +144,31 @@ def test_what_a_server_doesn_t_lend_is_the_caller_s_fault(served: SandboxServer)
 
 
 @pytest.mark.integration
-def test_a_box_reaches_what_its_server_allows(served: SandboxServer) -> None:
+def test_a_box_reaches_nothing_that_its_server_does_not_allow(served: SandboxServer) -> None:
     with remote(served, network=["a.org"]) as box, pytest.raises(UsageError, match="reach none"):
         box.exec("1")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "backend", ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
+)
+def test_a_box_reaches_what_its_server_allows(backend: str, request: pytest.FixtureRequest) -> None:
+    words = ["--backend", backend]
+    if backend == "docker":
+        engine: Engine = request.getfixturevalue("engine")
+        words += [f"image={engine.image}", f"options.engine={engine.url}", "options.keep=0"]
     with website() as site:
         network = [f"localhost:{site.port}"]
-        source = f"import urllib.request as r\nr.urlopen('http://localhost:{site.port}').status"
+        source = "import urllib.request as r\nr.urlopen('http://localhost:{}', timeout=5).status"
         with (
-            sandbox_server(f"network={json.dumps(network)}") as server,
+            sandbox_server(*words, f"network={json.dumps(network)}") as server,
             remote(server, network=network, stateful=True) as box,
         ):
-            assert box.exec(source).value == "200"
+            assert box.exec(source.format(site.port)).value == "200"
+            refused = box.exec(source.format(site.port + 1))
+            assert f"403: localhost:{site.port + 1} is not on the list" in refused.stderr
+            assert refused.isolation == f"remote: {backend}"
 
 
 @pytest.mark.integration
