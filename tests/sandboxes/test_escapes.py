@@ -1,16 +1,21 @@
 """Every way out that we know of, tried in every backend that promises to hold."""
 
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from archive_escapes import ARCHIVES
 from engines import Engine
 from escapes import ESCAPES, LISTED, NETWORK, PRELUDE, PROXY, Escape
 
-from agentgym.sandbox import Sandbox, make_sandbox
+from agentgym.errors import DataError
+from agentgym.sandbox import ExecResult, Sandbox, make_sandbox
 from agentgym.sandboxes.bubblewrap import Bubblewrap
 from agentgym.sandboxes.cgroup_places import NoPlaceError
 from agentgym.sandboxes.cgroups import own_cgroups
@@ -61,7 +66,7 @@ def box(backend: str, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     if backend == "docker":
         box: Sandbox = request.getfixturevalue("container")
         yield box
-        box.exec('rm -rf "$HOME"/* /tmp/big /dev/shm/*', language="sh")
+        box.exec('rm -rf "$HOME"/* /tmp/big /tmp/agentgym-* /dev/shm/*', language="sh")
     else:
         with make_sandbox(backend, **LIMITS) as box:
             yield box
@@ -94,20 +99,114 @@ def test_no_way_out_past_a_list(escape: Escape, networked: Sandbox, host: Host) 
 
 
 def attempt(escape: Escape, box: Sandbox, host: Host) -> None:
-    source = escape.source
-    for name in ("secret", "port", "abstract"):
-        value = getattr(host, name)
-        value = str(value) if isinstance(value, Path) else value
-        source = source.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
-    result = box.exec(PRELUDE + source)
+    result = tried(escape, box, {name: getattr(host, name) for name in Host.__slots__})
     said = result.stdout + result.stderr
     assert "GOT" not in result.stdout, said
     assert SECRET not in said
+
+
+def tried(escape: Escape, box: Sandbox, around: Mapping[str, object]) -> ExecResult:
+    """Have a box try a way out.
+
+    Args:
+        escape: The way.
+        box: The box.
+        around: What its source names.
+    """
+    source = escape.source
+    for name, value in around.items():
+        shown = str(value) if isinstance(value, Path) else value
+        source = source.replace(f"{{{name}!r}}", repr(shown)).replace(f"{{{name}}}", str(shown))
+    result = box.exec(PRELUDE + source, files_out=escape.leaves)
     # A program that broke before it tried has shown nothing.
-    assert "HELD" in result.stdout or (escape.ends and result.limit is not None), said
+    ended = escape.ends and result.limit is not None
+    assert "HELD" in result.stdout or "GOT" in result.stdout or ended, result
     # Whatever it did, the box still serves.
     assert box.exec("print(6 * 7)").stdout == "42\n"
+    return result
+
+
+# Archives.
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is around a box, each with a file `kept` and nothing else.
+
+    Attributes:
+        outside: A folder that anybody on this machine can write to.
+        neighbour: Another box.
+    """
+
+    outside: Path
+    neighbour: Sandbox
+
+    def got_by(self, escape: Escape, box: Sandbox) -> list[str]:
+        """Return what a way out has got at, here or there."""
+        home = self.neighbour.exec("import os\nprint(os.getcwd())").stdout.strip()
+        result = tried(escape, box, {"outside": self.outside, "neighbour": home})
+        found = [name for name, data in result.files.items() if SECRET.encode() in data]
+        for name in escape.leaves:
+            with suppress(DataError):
+                found += [name] if SECRET.encode() in box.get(name) else []
+            with suppress(DataError):
+                box.put(name, "put")
+        here = {path.name: path.read_text() for path in self.outside.iterdir()}
+        names = "import os\nprint(*sorted(os.listdir()))"
+        there = self.neighbour.exec(names).stdout, self.neighbour.get("kept").decode()
+        found += ["outside"] if here != {"kept": SECRET} else []
+        return found + (["neighbour"] if there != ("kept\n", SECRET) else [])
+
+
+@pytest.fixture
+def outside(public: Path) -> Path:
+    folder = public / "outside"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "kept").write_text(SECRET)
+    folder.chmod(0o777)
+    (folder / "kept").chmod(0o666)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_container(engine: Engine) -> Iterator[Sandbox]:
+    with make_sandbox("docker", **LIMITS, **engine.options) as box:
+        yield box
+
+
+@pytest.fixture
+def around(backend: str, outside: Path, request: pytest.FixtureRequest) -> Iterator[Surroundings]:
+    if backend == "docker":
+        neighbour: Sandbox = request.getfixturevalue("other_container")
+        neighbour.put("kept", SECRET)
+        yield Surroundings(outside, neighbour)
+    else:
+        with make_sandbox(backend, files={"kept": SECRET}, **LIMITS) as neighbour:
+            yield Surroundings(outside, neighbour)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("escape", ARCHIVES, ids=lambda escape: escape.name)
+def test_no_way_out_by_an_archive(escape: Escape, box: Sandbox, around: Surroundings) -> None:
+    assert around.got_by(escape, box) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("escape", ARCHIVES, ids=lambda escape: escape.name)
+def test_without_isolation_an_archive_gets_out(
+    escape: Escape, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # where a hard link to `outside` can be
+    unsafe = {"allow_unsafe": True, **LIMITS}
+    with (
+        make_sandbox("local", **unsafe) as box,
+        make_sandbox("local", files={"kept": SECRET}, **unsafe) as neighbour,
+    ):
+        assert Surroundings(outside, neighbour).got_by(escape, box) != []
 
 
 def test_there_are_many_ways() -> None:
-    assert len({escape.name for escape in [*ESCAPES, *PROXY]}) == len(ESCAPES) + len(PROXY) >= 60
+    every = [*ESCAPES, *PROXY, *ARCHIVES]
+    assert len({escape.name for escape in every}) == len(every) >= 100

@@ -43,15 +43,18 @@ class Escape:
     Attributes:
         name: What it tries.
         source: How: Python, after `PRELUDE`. `{secret}` is a file of the host's that anybody there
-            can read, `{port}` and `{abstract}` are where the host listens.
+            can read, `{port}` and `{abstract}` are where the host listens; `{outside}` is a folder
+            of the host's that anybody there can write to, and `{neighbour}` another box's own.
         ends: Whether it may be ended by a limit instead of saying `held`.
         together: Whether it takes a limit of memory for all processes together to hold it.
+        leaves: Files that it leaves behind, which the host then reads and writes.
     """
 
     name: str
     source: str
     ends: bool = False
     together: bool = False
+    leaves: tuple[str, ...] = ()
 
 
 def _each(name: str, source: str, *values: str) -> list[Escape]:
