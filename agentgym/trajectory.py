@@ -172,6 +172,27 @@ class Trajectory:
         """How many ids the policy sampled."""
         return sum(len(turn.completion_ids) for turn in self.turns)
 
+    def context_ids(self, turn: int) -> Ids:
+        """Return the whole prompt that a turn answered, shape (T,), as the policy saw it.
+
+        Args:
+            turn: The turn's index, or the number of turns for the state after the last one, which a
+                limit cut off; empty where `final_ids` are.
+        """
+        if turn < len(self.turns):
+            new, starts = self.turns[turn].prompt_ids, self.turns[turn].starts_sequence
+        else:
+            new, starts = self.final_ids, self.final_starts_sequence
+            if not len(new):
+                return no_ids()
+        pieces = [new]
+        while not starts and turn > 0:
+            turn -= 1
+            before = self.turns[turn]
+            pieces += [before.completion_ids, before.prompt_ids]
+            starts = before.starts_sequence
+        return np.concatenate(pieces[::-1])
+
     def sequences(self) -> list[TokenSequence]:
         """Return the training sequences: one, or several where turns start their own."""
         runs: list[list[int]] = []

@@ -36,6 +36,9 @@ class CriticConfig(Config):
     warmup_updates: int = Field(
         default=0, ge=0, description="updates that train the value head alone, before the policy"
     )
+    detached: bool = Field(
+        default=False, description="keep the value loss's gradient out of the policy"
+    )
 
 
 class ValueHead(nn.Module):
@@ -109,7 +112,8 @@ class ActorCriticLearner(Learner):
         forward = self.forward(part, entropy=self.wants_entropy(loss))
         # No gradient, not even one of 0, reaches the trunk in a warm-up: an optimiser that divides
         # by a gradient's size would take full steps on whatever is left of it.
-        values_BT = self._values(_held(forward) if warming else forward, part)
+        held = warming or self.critic.detached
+        values_BT = self._values(_held(forward) if held else forward, part)
         part = with_old(part, forward)
         judged = _turn_starts(part) if self.per_turn else part
         values = value_loss(judged, values_BT, clip=self.critic.clip)
@@ -166,12 +170,8 @@ def _turn_starts(part: TokenBatch) -> TokenBatch:
 
 def _with_final(trajectory: Trajectory) -> TokenSequence:
     """Return the context of the state after the last turn, and one token to hang its value on."""
-    final = trajectory.final_ids
-    if trajectory.final_starts_sequence:
-        context = final
-    else:
-        context = np.concatenate([trajectory.sequences()[-1].ids, final])
-    ids = np.append(context, final[-1])
+    context = trajectory.context_ids(len(trajectory.turns))
+    ids = np.append(context, context[-1])
     mask = np.zeros(len(ids), np.bool_)
     mask[-1] = True
     nothing = np.full(len(ids), -1, np.int32)

@@ -19,7 +19,7 @@ from agentgym import registry
 from agentgym.config import Config
 from agentgym.metrics import rollout_metrics
 from agentgym.policies.transformers import TransformersPolicy
-from agentgym.policy import Sampling
+from agentgym.policy import Policy, Sampling
 from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
 from agentgym.run_dir import RunDir
 from agentgym.seeding import stable_seed
@@ -129,6 +129,11 @@ class PolicyGradientTrainer(Trainer):
         """Return the frozen policy that divergences are taken from, if the loss needs one."""
         return self.loaded.reference() if self.config.loss.kl_coef > 0 else None
 
+    @property
+    def acting(self) -> Policy:
+        """Who plays the episodes; by default the policy that learns."""
+        return self.policy
+
     def roll_out(self) -> list[Trajectory]:
         """Return a step's fresh episodes."""
         return self.collector.collect(self.specs(0))
@@ -159,7 +164,7 @@ class PolicyGradientTrainer(Trainer):
     def open(self, writer: StoreWriter) -> None:
         """Start the environments."""
         env, config = self.config.env, self.config.rollout
-        self._collector = Collector(env.id, env.kwargs, self.policy, config, writer=writer)
+        self._collector = Collector(env.id, env.kwargs, self.acting, config, writer=writer)
 
     def close(self) -> None:
         """Stop the environments."""
@@ -268,7 +273,8 @@ class PolicyGradientTrainer(Trainer):
     def restore(self) -> None:
         """Go on from the last checkpoint, with its policy version."""
         super().restore()
-        self.policy.policy_version = self.steps_done
+        # Each update was one version, and so was each that there was nothing to learn for.
+        self.policy.policy_version = self.learner.updates + self.learner.skipped
 
 
 def busy_rows(batch: TokenBatch) -> list[int]:

@@ -5,8 +5,7 @@
 It is the policy loss with an advantage of 1 on every action token and no ratio, so observations,
 prompts and padding are masked as they are everywhere else. Demonstrations come from an expert of
 the environment, run on the fly, or from runs on disk; their actions are written in the learner's
-chat template by
-`tokenized`.
+chat template.
 """
 
 from collections.abc import Sequence
@@ -18,17 +17,15 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from agentgym.config import Config
-from agentgym.conversation import tokenized
-from agentgym.errors import DataError
 from agentgym.policies.scripted import ExpertPolicy
 from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
 from agentgym.run_dir import RunDir
 from agentgym.seeding import stable_seed
-from agentgym.store import Store, StoreWriter, Summary, parse_conditions
-from agentgym.tool import ToolSpec
+from agentgym.store import StoreWriter
 from agentgym.trainers.aggregation import Aggregation
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.learner import Learner
+from agentgym.trainers.logs import chosen, in_tokens_of, read_runs
 from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig
 from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel, RatioLevel
@@ -107,11 +104,10 @@ class SFT(Trainer):
         """Collect or read the demonstrations, and write them in the learner's tokens."""
         # A run that goes on has them in its store: a step was taken, and they came before it.
         kept = writer if self.steps_done == 0 else None
-        found = self._recorded() if self.config.demonstrations.runs else self._played(kept)
+        given = self.config.demonstrations
+        found = read_runs(given.runs, given.where) if given.runs else self._played(kept)
         template = self.config.template.template(self.loaded.tokenizer)
-        self.demonstrations = [
-            tokenized(trajectory, template, _specs(trajectory)) for trajectory in found
-        ]
+        self.demonstrations = in_tokens_of(found, template)
         self.order = TaskSampler(range(len(found)), self.config.seed)
         for _ in range(self.steps_done):
             self.order.draw(self.config.batch_size)  # a resumed run goes on in the same order
@@ -138,12 +134,7 @@ class SFT(Trainer):
                 for i in range(config.episodes)
             ]
             played = collector.collect(specs)
-        return _chosen(played, config.where, f"the expert on {env.id}")
-
-    def _recorded(self) -> list[Trajectory]:
-        config = self.config.demonstrations
-        recorded = [t for run in config.runs for t in Store.open(run)]
-        return _chosen(recorded, config.where, ", ".join(config.runs))
+        return chosen(played, config.where, f"the expert on {env.id}")
 
 
 def imitate(
@@ -201,20 +192,3 @@ def with_observations(batch: TokenBatch) -> TokenBatch:
         turn_id_BT=batch.turn_id_BT.clamp(min=0).cummax(1).values,
         actions_B=counted_N[batch.trajectory_B],
     )
-
-
-def _chosen(found: Sequence[Trajectory], where: Sequence[str], source: str) -> list[Trajectory]:
-    accepts = parse_conditions(where)
-    kept = [t for t in found if t.turns and accepts(Summary.of(t, t.started))]
-    if not kept:
-        conditions = " and ".join(where) or "no condition"
-        raise DataError(
-            f"There is nothing to imitate: none of {len(found)} trajectories from {source} meets "
-            f"{conditions}; change demonstrations.where, or look at the runs."
-        )
-    return kept
-
-
-def _specs(trajectory: Trajectory) -> list[ToolSpec]:
-    functions = [tool["function"] for tool in trajectory.tools]
-    return [ToolSpec(f["name"], f["description"], f["parameters"]) for f in functions]

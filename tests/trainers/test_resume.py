@@ -56,7 +56,7 @@ def kill_after(process: subprocess.Popen[bytes], run: Path, steps: int, delay: f
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("algorithm", ["arpo", "ppo", "sft"])
+@pytest.mark.parametrize("algorithm", ["archer", "arpo", "ppo", "sft"])
 def test_killed_twice_and_resumed_equals_unbroken(
     algorithm: str, model: Path, tmp_path: Path
 ) -> None:
@@ -64,6 +64,10 @@ def test_killed_twice_and_resumed_equals_unbroken(
     if algorithm != "sft":
         # Rescues happen, and several optimiser steps: everything that a checkpoint has to carry.
         settings += ("update.minibatches=2", "env.kwargs.max_turns=3")
+    if algorithm == "archer":
+        # A buffer that is full, a warm-up, and a penalty, so that there is something to learn.
+        settings += ("replay_capacity=60", "warmup_steps=2", "format_penalty=0.5")
+        settings += ("critic.steps=3", "critic.batch_size=8", "actor.batch_size=8")
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     finish(start(algorithm, model, unbroken, *settings))
     moments = random.Random(algorithm)

@@ -1,0 +1,201 @@
+"""`UtteranceCritic`: a double critic of turns with its target copy, its optimiser and its updates.
+
+It is the critic's half of ArCHer: `update` takes one temporal-difference step on transitions of any
+age, `advantages` judges answers for the policy gradient, `scores` for best-of-n. Its optimiser and
+its clipping are its own, and no gradient of its reaches the policy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from agentgym.config import Config
+from agentgym.trainers.double_critic import (
+    DoubleCritic,
+    bootstrapped,
+    expectile_regression,
+    regression,
+    soft_update,
+)
+from agentgym.trainers.encoders import EncoderConfig, make_encoder
+from agentgym.trainers.models import LoadedModel
+from agentgym.trainers.optimizer import Optimizer, OptimizerConfig
+from agentgym.trainers.transitions import Transition
+from agentgym.trajectory import Ids
+
+
+class Backup(StrEnum):
+    """What V is the value of."""
+
+    POLICY = "policy"
+    """The policy as it is now: V regresses on Qbar of an answer that is sampled anew."""
+    EXPECTILE = "expectile"
+    """The best that the data shows: V regresses on a high expectile of Qbar of stored answers."""
+
+
+class UtteranceCriticConfig(Config):
+    """Settings of the critic."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    hidden: int = Field(default=128, ge=1, description="width of the heads")
+    optimizer: OptimizerConfig = OptimizerConfig(lr=3e-4)
+    steps: int = Field(default=50, ge=0, description="critic updates per step of the run")
+    batch_size: int = Field(default=128, ge=1, description="transitions per update")
+    micro_batch_size: int = Field(
+        default=128, ge=1, description="transitions per forward pass; changes memory alone"
+    )
+    gamma: float = Field(default=0.95, ge=0, le=1, description="discount per turn")
+    tau: float = Field(default=0.1, ge=0, le=1, description="how far the target copy moves")
+    backup: Backup = Backup.POLICY
+    expectile: float = Field(default=0.9, gt=0, lt=1, description="for backup=expectile")
+    summed: int = Field(
+        default=1,
+        ge=1,
+        description="multiplies the loss, as where the mean gradients of so many micro-batches are "
+        "summed; changes what grad_clip clips",
+    )
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What the micro-batches of an update add up to."""
+
+    q_loss: float = 0.0
+    v_loss: float = 0.0
+    q: float = 0.0
+    v: float = 0.0
+
+
+class UtteranceCritic:
+    """Learns Q(s, a) and V(s) of turns.
+
+    Args:
+        config: Settings.
+        policy: The model that acts: the encoder reads its ids.
+        seed: Seeds the weights.
+    """
+
+    def __init__(
+        self, config: UtteranceCriticConfig, policy: LoadedModel, *, seed: int = 0
+    ) -> None:
+        self.config = config
+        self.device = policy.device
+        self.critic = _make(config, policy, seed)
+        self.target = _make(config, policy, seed).requires_grad_(False)
+        self.target.load_state_dict(self.critic.state_dict())
+        self.parameters = list(self.critic.parameters())
+        self.optimizer = Optimizer(self.parameters, config.optimizer)
+        self.updates = 0
+
+    def update(
+        self, drawn: Sequence[Transition], fresh: Sequence[Ids] | None, *, lr: float
+    ) -> dict[str, float]:
+        """Take one step on both losses, and move the target copy.
+
+        Args:
+            drawn: Transitions of any age.
+            fresh: For each of them an answer that the policy would give at its state now; None for
+                `Backup.EXPECTILE`, which reads the stored ones.
+            lr: The learning rate.
+        """
+        sums, size = _Sums(), self.config.micro_batch_size
+        with self.optimizer.accumulation():
+            for start in range(0, len(drawn), size):
+                part = drawn[start : start + size]
+                acted = fresh[start : start + size] if fresh is not None else None
+                self._accumulate(part, acted, len(part) / len(drawn), sums)
+        norm = self.optimizer.step(lr)
+        soft_update(self.target, self.critic, self.config.tau)
+        self.updates += 1
+        return {
+            "critic/q_loss": sums.q_loss,
+            "critic/v_loss": sums.v_loss,
+            "critic/q": sums.q,
+            "critic/v": sums.v,
+            "critic/grad_norm": norm,
+        }
+
+    @torch.no_grad()
+    def advantages(self, states: Sequence[Ids], actions: Sequence[Ids]) -> Tensor:
+        """Return min_j Q_j(s, a) - min_j V_j(s), (N,), on the CPU: the current critic's."""
+        parts: list[Tensor] = []
+        for rows in self._parts(len(states)):
+            encoded_NH = self.critic.encode(states[rows])
+            q_2N = self.critic.q(encoded_NH, self.critic.encode(actions[rows]))
+            parts.append(q_2N.amin(0) - self.critic.v(encoded_NH).amin(0))
+        return torch.cat(parts).cpu()
+
+    @torch.no_grad()
+    def scores(self, state: Ids, actions: Sequence[Ids]) -> Tensor:
+        """Return min_j Qbar_j(s, a) of several answers at one state, (N,), on the CPU."""
+        encoded_NH = self.target.encode([state]).expand(len(actions), -1)
+        return self.target.q(encoded_NH, self.target.encode(actions)).amin(0).cpu()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return critic, target copy, optimiser and count."""
+        return {
+            "critic": self.critic.state_dict(),
+            "target": self.target.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.critic.load_state_dict(state["critic"])
+        self.target.load_state_dict(state["target"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = state["updates"]
+
+    def _accumulate(
+        self, part: Sequence[Transition], fresh: Sequence[Ids] | None, share: float, sums: _Sums
+    ) -> None:
+        states = [transition.state_ids for transition in part]
+        actions = [transition.action_ids for transition in part]
+        wanted_q_2N, wanted_v_2N = self._wanted(part, states, actions if fresh is None else fresh)
+        encoded_NH = self.critic.encode(states)
+        q_2N = self.critic.q(encoded_NH, self.critic.encode(actions))
+        v_2N = self.critic.v(encoded_NH)
+        q_loss = regression(q_2N, wanted_q_2N)
+        if self.config.backup is Backup.EXPECTILE:
+            v_loss = expectile_regression(v_2N, wanted_v_2N, self.config.expectile)
+        else:
+            v_loss = regression(v_2N, wanted_v_2N)
+        ((q_loss + v_loss) * share * self.config.summed).backward()
+        sums.q_loss += float(q_loss.detach()) * share
+        sums.v_loss += float(v_loss.detach()) * share
+        sums.q += float(q_2N.detach().mean()) * share
+        sums.v += float(v_2N.detach().mean()) * share
+
+    @torch.no_grad()
+    def _wanted(
+        self, part: Sequence[Transition], states: Sequence[Ids], judged: Sequence[Ids]
+    ) -> tuple[Tensor, Tensor]:
+        """Return y_Q and Qbar of the judged answers, each (2, N), from the target copy."""
+        rewards_N = torch.tensor([t.reward for t in part], dtype=torch.float32, device=self.device)
+        following = [(i, ids) for i, t in enumerate(part) if (ids := t.next_ids) is not None]
+        # In one call: what comes next begins with the state, and a decoder reads both at once.
+        encoded = self.target.encode([*states, *(ids for _, ids in following)])
+        states_NH, next_NH = encoded[: len(part)], encoded[len(part) :]
+        next_2N = torch.zeros(2, len(part), device=self.device)
+        if following:
+            next_2N[:, [i for i, _ in following]] = self.target.v(next_NH)
+        wanted_q_2N = bootstrapped(rewards_N, next_2N, self.config.gamma)
+        return wanted_q_2N, self.target.q(states_NH, self.target.encode(judged))
+
+    def _parts(self, count: int) -> list[slice]:
+        size = self.config.micro_batch_size
+        return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _make(config: UtteranceCriticConfig, policy: LoadedModel, seed: int) -> DoubleCritic:
+    encoder = make_encoder(config.encoder, policy, seed=seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        critic = DoubleCritic(encoder, config.hidden)
+    return critic.to(policy.device)
