@@ -170,19 +170,20 @@ class Container:
     def hang_up(self) -> None:
         """Leave it to itself: its keeper exits, and the engine removes it."""
         if hasattr(self, "connection"):
-            self.connection.close()
+            self.connection.shut()
 
     def put_by(self, most: int) -> bool:
         """Have it emptied for the next box like it; see `Idle.put`."""
         return self._id is not None and not self._volumes and _idle_of(self._kind).put(self, most)
 
     def end(self) -> None:
-        """End and remove it; may be called more than once."""
+        """End and remove it, when nobody waits for its answer; may be called more than once."""
         name, self._id = self._id, None
         if name is None or not self.is_ours:
             return
         _running.discard(self)
-        self.hang_up()
+        if hasattr(self, "connection"):
+            self.connection.close()
         # It may be gone by itself, or on its way; an engine that is gone has ended it, or will.
         with suppress(*faults()):
             self._client.api.remove_container(name, v=True, force=True)

@@ -132,4 +132,9 @@ class Docker(Together):
 
     def _drop(self) -> None:
         self._shut_in()
-        self._container.end()
+        if not self._container.is_ours:
+            return
+        # Whoever waits for an answer stops waiting before the descriptor can become another's.
+        self._container.hang_up()
+        with self._lock:
+            self._container.end()

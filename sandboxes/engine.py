@@ -65,10 +65,14 @@ class Streams:
         """Return the socket's descriptor."""
         return self._socket.fileno()
 
-    def close(self) -> None:
-        """Hang up."""
+    def shut(self) -> None:
+        """Hang up: the keeper leaves, and no answer comes to who waits for one."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Hang up and let go of the descriptor, which nobody may wait at any more."""
+        self.shut()
         self._attached.close()
         self._socket.close()
 

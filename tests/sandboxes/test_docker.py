@@ -7,12 +7,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engines import Engine
+from leavings import settled
 from websites import website
 
 from agentgym.errors import DataError, InfraError, MissingDependencyError, UsageError
@@ -20,6 +22,7 @@ from agentgym.sandbox import Limit, Sandbox, make_sandbox
 from agentgym.sandboxes import containers
 from agentgym.sandboxes import engine as engines
 from agentgym.sandboxes.docker import Docker
+from agentgym.sandboxes.engine import Streams
 from agentgym.sandboxes.jail.network import MEETING_SOCKET
 from agentgym.sandboxes.meeting import Meeting
 
@@ -136,6 +139,29 @@ def test_a_container_that_dies_is_the_world_s_fault_and_the_next_box_works(
     assert gone(engine)
     with make_sandbox("docker", **engine.options) as box:
         assert box.exec("print(1)").stdout == "1\n"
+
+
+def test_a_descriptor_is_kept_while_somebody_waits_at_it(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(box, Docker)
+    waited: list[bool] = []
+    close = Streams.close
+
+    def closed(streams: Streams) -> None:
+        waited.append(box._asking)
+        close(streams)
+
+    monkeypatch.setattr(Streams, "close", closed)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(box.exec, "import time; time.sleep(9)")
+        assert settled(lambda: box._asking, True)
+        time.sleep(0.2)
+        # Or he who waits would do so at the engine's next connection, which takes its number.
+        box.close()
+        with pytest.raises(UsageError, match="closed while it was at work"):
+            running.result(5)
+    assert waited == [False]
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["exits", "is killed"])
