@@ -21,6 +21,10 @@ class Dice:
     def __init__(self, key: str) -> None:
         self._random = random.Random(key).random
 
+    def fraction(self) -> float:
+        """Return a number from 0 to below 1."""
+        return self._random()
+
     def chance(self, probability: float) -> bool:
         """Return True with this probability."""
         return self._random() < probability

@@ -1,0 +1,1 @@
+"""A shop in text, as in WebShop."""
