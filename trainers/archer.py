@@ -36,157 +36,27 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
-from pydantic import Field, model_validator
 
-from agentgym.config import Config
 from agentgym.metrics import rollout_metrics
 from agentgym.policy import Completion, Policy, Request
 from agentgym.run_dir import RunDir
 from agentgym.seeding import stable_seed
 from agentgym.stop_reason import StopReason
 from agentgym.store import StoreWriter
-from agentgym.trainers.advantages import AdvantageConfig, whiten
-from agentgym.trainers.aggregation import Aggregation
+from agentgym.trainers.advantages import whiten
+from agentgym.trainers.archer_config import PRESETS, ActorObjective, ArCHerConfig, Draw
 from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.best_of import BestOf
-from agentgym.trainers.critics import ActorCriticLearner, CriticConfig
+from agentgym.trainers.critics import ActorCriticLearner
 from agentgym.trainers.learner import Learner
 from agentgym.trainers.logs import in_tokens_of, read_runs
-from agentgym.trainers.losses import PolicyLossConfig
-from agentgym.trainers.policy_gradient import PolicyGradientConfig, PolicyGradientTrainer
-from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel, RatioLevel
+from agentgym.trainers.policy_gradient import PolicyGradientTrainer
 from agentgym.trainers.transitions import Transition, TransitionReplay, transitions
-from agentgym.trainers.utterance_critic import Backup, UtteranceCritic, UtteranceCriticConfig
+from agentgym.trainers.utterance_critic import Backup, UtteranceCritic
 from agentgym.trajectory import Floats, Ids, Trajectory, Turn
-
-REINFORCE = PolicyLossConfig(
-    ratio_level=RatioLevel.NONE,
-    correction=CorrectionConfig(level=CorrectionLevel.NONE),
-    aggregation=Aggregation.SEQ_MEAN_TOKEN_SUM,
-)
-"""-mean A sum_t log pi: what each answer was worth, times its log-probability."""
-
-
-class ActorObjective(StrEnum):
-    """What the actor learns from."""
-
-    REINFORCE = "reinforce"
-    """Answers sampled anew at replayed states, weighed by their advantage."""
-    AWR = "awr"
-    """Stored answers, weighed by exp(advantage / temperature) (arXiv 1910.00177)."""
-    NONE = "none"
-    """Nothing: the policy stays as it is."""
-
-
-class Draw(StrEnum):
-    """What is drawn from the replay buffer, uniformly."""
-
-    TURNS = "turns"
-    """Single turns."""
-    EPISODES = "episodes"
-    """Whole episodes, which a causal encoder reads once for all of their turns."""
-
-
-class ActorConfig(Config):
-    """How the actor learns."""
-
-    objective: ActorObjective = ActorObjective.REINFORCE
-    steps: int = Field(default=3, ge=1, description="actor updates per step of the run")
-    batch_size: int = Field(default=128, ge=1, description="states per update")
-    temperature: float = Field(default=1.0, gt=0, description="of objective=awr")
-    max_weight: float = Field(default=20.0, gt=0, description="largest weight of objective=awr")
-    whiten: bool = Field(
-        default=False,
-        description="shift and scale a batch's advantages to mean 0 and deviation 1: a critic that "
-        "is off by a constant then moves nothing; does nothing with objective=awr",
-    )
-    summed: int = Field(
-        default=1,
-        ge=1,
-        description="multiplies advantages, as critic.summed does the critic's loss",
-    )
-
-
-class BaselineConfig(CriticConfig):
-    """A value per token on the policy's hidden states, in what ArCHer calls its token critic."""
-
-    enabled: bool = False
-    coef: float = Field(default=1.0, ge=0, description="weight of its loss")
-    clip: float | None = Field(default=None, gt=0, description="how far a value may move")
-    detached: bool = Field(
-        default=True, description="keep the value loss's gradient out of the policy"
-    )
-
-
-class OfflineDataConfig(Config):
-    """A log to learn from, in the place of rollouts."""
-
-    runs: list[str] = Field(default_factory=list, description="run folders to read")
-    where: list[str] = Field(
-        default_factory=list, description="which trajectories are read, such as reward>0"
-    )
-
-
-class ArCHerConfig(PolicyGradientConfig):
-    """Settings of ArCHer; a group is just several episodes of a task here."""
-
-    tasks_per_step: int = Field(default=128, ge=1, description="tasks that are played per step")
-    group_size: int = Field(default=1, ge=1)
-    loss: PolicyLossConfig = REINFORCE
-    critic: UtteranceCriticConfig = UtteranceCriticConfig()
-    actor: ActorConfig = ActorConfig()
-    baseline: BaselineConfig = BaselineConfig()
-    data: OfflineDataConfig = OfflineDataConfig()
-    replay_capacity: int = Field(default=100_000, ge=1, description="turns that are kept")
-    draw: Draw = Draw.TURNS
-    warmup_steps: int = Field(default=0, ge=0, description="steps that train the critic alone")
-    best_of: int = Field(
-        default=1, ge=1, description="answers of which rollouts give the critic's favourite"
-    )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.advantage != AdvantageConfig():
-            raise ValueError(
-                "advantage.… does nothing in ArCHer, whose critic judges; set critic.gamma"
-            )
-        if self.data.runs and self.best_of > 1:
-            raise ValueError("best_of is for rollouts, and with data.runs there are none")
-        if self.actor.objective is ActorObjective.AWR and (
-            self.baseline.enabled or self.loss.ratio_level is not RatioLevel.NONE
-        ):
-            raise ValueError(
-                "objective=awr imitates stored answers: it has no ratio and no baseline; "
-                "set loss.ratio_level=none and baseline.enabled=false"
-            )
-        return self
-
-
-_RELEASED: Mapping[str, Any] = {
-    "tasks_per_step": 128,
-    "warmup_steps": 20,
-    "replay_capacity": 100_000,
-    "critic": {
-        "encoder": {"kind": "pretrained", "path": "roberta-base"},
-        "hidden": 768,
-        "optimizer": {"lr": 2e-5, "grad_clip": 1.0},
-        "steps": 50,
-        "batch_size": 256,
-        "micro_batch_size": 8,
-        "gamma": 0.95,
-        "tau": 0.1,
-        "summed": 32,
-    },
-    "optimizer": {"lr": 1e-6, "grad_clip": 1.0},
-    "sampling": {"max_tokens": 32},
-    "actor": {"steps": 3, "batch_size": 256, "summed": 32},
-    "steps": 2000,
-}
 
 
 class ArCHer(PolicyGradientTrainer):
@@ -195,26 +65,7 @@ class ArCHer(PolicyGradientTrainer):
     name = "archer"
     config_class = ArCHerConfig
     config: ArCHerConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {
-            "paper": _RELEASED,
-            # OfflineArcher's train script.
-            "offline": {
-                "critic": {
-                    "backup": "expectile",
-                    "expectile": 0.9,
-                    "gamma": 0.99,
-                    "tau": 0.05,
-                    "optimizer": {"lr": 1e-5},
-                    "batch_size": 128,
-                    "micro_batch_size": 32,
-                },
-                "actor": {"objective": "awr", "temperature": 1.0, "batch_size": 128},
-                "optimizer": {"lr": 1e-4},
-            },
-            "chai": {"actor": {"objective": "none"}, "best_of": 5},
-        }
-    )
+    presets = PRESETS
 
     def __init__(self, config: ArCHerConfig, run: RunDir) -> None:
         super().__init__(config, run)
@@ -281,7 +132,10 @@ class ArCHer(PolicyGradientTrainer):
     def judge(self) -> dict[str, float]:
         """Update the critic."""
         config, rng = self.config.critic, np.random.default_rng([self.config.seed, self.steps_done])
-        batches = [self.draw(config.batch_size, rng) for _ in range(config.steps)]
+        draw = self.replay.draw
+        if self.config.draw is Draw.EPISODES:
+            draw = self.replay.draw_episodes
+        batches = [draw(config.batch_size, rng) for _ in range(config.steps)]
         answers: dict[Transition, Ids] = {}
         if config.backup is Backup.POLICY:
             # The policy stays the same meanwhile, so all of its answers are sampled at once.
@@ -307,7 +161,8 @@ class ArCHer(PolicyGradientTrainer):
         rng = np.random.default_rng([self.config.seed, self.steps_done, 1])
         metrics: list[dict[str, float]] = []
         for update in range(config.steps):
-            drawn = self.draw(config.batch_size, rng)
+            # Single turns: an answer is sampled at each, and those of one episode are much alike.
+            drawn = self.replay.draw(config.batch_size, rng)
             states = [t.state_ids for t in drawn]
             if config.objective is ActorObjective.AWR:
                 said = [t.trajectory.turns[t.turn] for t in drawn]
@@ -321,12 +176,6 @@ class ArCHer(PolicyGradientTrainer):
             with self.policy.updating():
                 metrics.append(self.learn(alone))
         return _means(metrics)
-
-    def draw(self, count: int, rng: np.random.Generator) -> list[Transition]:
-        """Return a batch from the replay buffer."""
-        if self.config.draw is Draw.EPISODES:
-            return self.replay.draw_episodes(count, rng)
-        return self.replay.draw(count, rng)
 
     def answer(self, states: Sequence[Ids], purpose: str) -> list[Completion]:
         """Return what the policy would answer at each of these states now.
