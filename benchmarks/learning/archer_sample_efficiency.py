@@ -1,0 +1,298 @@
+"""How many environment steps ArCHer needs, beside token-PPO, GRPO and filtered behaviour cloning.
+
+Two tasks whose reward comes late: a corridor of forks between a key and a door (`two_rooms.py`),
+and Twenty Questions with a few words. For each task and seed a tiny model is built and cold-started
+once, and all algorithms go on from it. An environment step is a turn. What is compared is how many
+were taken until the success of training rollouts, averaged over the last `WINDOW` episodes, reached
+the task's target; a run that didn't get there counts as "more than it took".
+
+    python benchmarks/learning/archer_sample_efficiency.py [--seeds 3] [--out FOLDER]
+
+One thread per run, `--workers` runs at a time. FOLDER/result.json and, where matplotlib is
+installed, FOLDER/TASK.png hold what is finished.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import two_rooms
+from seeds import spread
+
+WINDOW = 64  # episodes
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A task with its cold start.
+
+    Attributes:
+        env: The environment's id.
+        options: Its options.
+        demonstrations: What the cold start imitates.
+        imitation: Its steps.
+        target: The success that is asked for.
+    """
+
+    env: str
+    options: Mapping[str, Any]
+    demonstrations: Mapping[str, Any]
+    imitation: int
+    target: float
+
+
+TASKS = {
+    "two rooms": Benchmark(
+        two_rooms.ENV,
+        {"instructions": "", "corridor": 10, "max_turns": 40},
+        {"expert": "wanderer", "episodes": 600, "where": []},
+        150,
+        0.8,
+    ),
+    "twenty questions": Benchmark(
+        "agentgym/TwentyQuestions-v0",
+        {"instructions": "", "words": 16},
+        {"episodes": 800, "noise": 0.3},
+        60,
+        0.8,
+    ),
+}
+
+_ON_POLICY = {"tasks_per_step": 4, "group_size": 8, "optimizer": {"lr": 1e-3}}
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "archer": {
+        "tasks_per_step": 32,
+        "warmup_steps": 3,
+        "draw": "episodes",
+        "optimizer": {"lr": 3e-4},
+        "actor": {"whiten": True},
+        "critic": {"steps": 30, "batch_size": 256, "optimizer": {"lr": 1e-3}},
+    },
+    "ppo": _ON_POLICY | {"tasks_per_step": 32, "group_size": 1},
+    "grpo": _ON_POLICY,
+    "filtered_bc": _ON_POLICY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run.
+
+    Attributes:
+        task: A key of `TASKS`.
+        algorithm: A key of `ALGORITHMS`.
+        seed: Of everything in the run.
+        needed: Environment steps until the target; None if it wasn't reached.
+        taken: Environment steps of the whole run.
+        success: Of the last `WINDOW` episodes.
+        seconds: Wall clock.
+        curve: Pairs of environment steps and success, a pair per step of the run.
+    """
+
+    task: str
+    algorithm: str
+    seed: int
+    needed: float | None
+    taken: float
+    success: float
+    seconds: float
+    curve: Sequence[tuple[float, float]]
+
+
+def cold_start(folder: str, task: str, seed: int) -> str:
+    """Build a model, let it imitate, and return its folder."""
+    from agentgym.models.texts import expert_texts
+    from agentgym.models.tiny import build_tiny
+    from agentgym.registry import make
+
+    setup, home = TASKS[task], _home(folder, task, seed)
+    env = make(setup.env, **setup.options)
+    experts = env.experts
+    env.close()
+    texts = [
+        text
+        for expert in experts  # what any of them writes is to be a word
+        for text in expert_texts(setup.env, 100, seed=seed, **setup.options, expert=expert)
+    ]
+    built = build_tiny(
+        home / "model", texts, hidden=64, layers=2, heads=2, kv_heads=1, vocab=1024, seed=seed
+    )
+    settings = {
+        "steps": setup.imitation,
+        "batch_size": 16,
+        "observation_coef": 0.1,
+        "demonstrations": dict(setup.demonstrations),
+        "optimizer": {"name": "muon", "lr": 5e-3, "warmup_steps": 10, "schedule": "cosine"},
+        "checkpoint": {"every": setup.imitation, "keep": 1},
+    }
+    run = _train("sft", home / "sft", built.folder, task, seed, settings)
+    return str(max(run.checkpoints.glob("step-*")) / "model")
+
+
+def learn(folder: str, task: str, model: str, algorithm: str, seed: int, steps: int) -> Row:
+    """Train a cold-started model on."""
+    from agentgym.metrics import read_metrics
+
+    settings = ALGORITHMS[algorithm] | {
+        "steps": steps,
+        "sampling": {"max_tokens": 16},
+        "policy": {"slots": 64, "max_length": 1024, "threads": 1},
+        "rollout": {"deterministic": True},
+        "checkpoint": {"every": steps, "keep": 1},
+    }
+    home, started = _home(folder, task, seed) / algorithm, time.perf_counter()
+    run = _train(algorithm, home, Path(model), task, seed, settings)
+    seconds = time.perf_counter() - started
+    rows = [row for row in read_metrics(run.metrics_file) if "rollout/success" in row]
+    return summarise(rows, task, algorithm, seed, seconds)
+
+
+def summarise(
+    rows: Sequence[Mapping[str, float]], task: str, algorithm: str, seed: int, seconds: float
+) -> Row:
+    """Return what a run's metrics say."""
+    taken, needed = 0.0, None
+    curve = list[tuple[float, float]]()
+    recent = list[tuple[float, float]]()  # episodes of a step, and their success
+    for row in rows:
+        taken += row["rollout/episodes"] * row["rollout/turns"]
+        recent.append((row["rollout/episodes"], row["rollout/success"]))
+        while sum(n for n, _ in recent[1:]) >= WINDOW:
+            recent.pop(0)
+        counted = sum(n for n, _ in recent)
+        success = sum(n * value for n, value in recent) / counted
+        curve.append((taken, success))
+        if needed is None and counted >= WINDOW and success >= TASKS[task].target:
+            needed = taken
+    return Row(task, algorithm, seed, needed, taken, curve[-1][1], seconds, curve)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60, help="steps of each run, of 32 episodes")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("archer-%H%M%S"))
+    arguments = parser.parse_args()
+    if min(arguments.seeds, arguments.steps) < 1:
+        parser.error("--seeds and --steps must be at least 1")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    folder = str(arguments.out)
+    pairs = [(task, seed) for task in arguments.tasks for seed in range(arguments.seeds)]
+    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+        models = list(pool.map(cold_start, [folder] * len(pairs), *zip(*pairs, strict=True)))
+        runs = [
+            pool.submit(learn, folder, task, model, algorithm, seed, arguments.steps)
+            for (task, seed), model in zip(pairs, models, strict=True)
+            for algorithm in ALGORITHMS
+        ]
+        rows = list[Row]()
+        for run in as_completed(runs):
+            if run.exception() is None:
+                rows.append(_told(run.result()))
+                write(arguments.out, rows)
+            else:
+                print(f"a run failed: {run.exception()!r}", file=sys.stderr, flush=True)
+    if len(rows) < len(runs):
+        sys.exit(f"{len(runs) - len(rows)} of {len(runs)} runs failed; no means over the seeds")
+    table(rows)
+    for task in arguments.tasks:
+        plot([row for row in rows if row.task == task], arguments.out / f"{task}.png")
+
+
+def table(rows: Sequence[Row]) -> None:
+    """Print for each task and algorithm what it needed, and how that compares with ArCHer's."""
+    print(f"\n{'':30}{'environment steps to target':>30}{'reached':>9}{'success at the end':>24}")
+    for task in dict.fromkeys(row.task for row in rows):
+        of_task = [row for row in rows if row.task == task]
+        for algorithm in ALGORITHMS:
+            mine = [row for row in of_task if row.algorithm == algorithm]
+            reached = [row.needed for row in mine if row.needed is not None]
+            least = statistics.mean(row.needed or row.taken for row in mine)
+            sign = "" if len(reached) == len(mine) else "> "
+            mean, deviation = spread([row.success for row in mine])
+            print(
+                f"{task:18}{algorithm:12}{sign + format(least, ',.0f'):>30}"
+                f"{f'{len(reached)}/{len(mine)}':>9}"
+                f"{f'{100 * mean:.1f} ± {100 * deviation:.1f}':>24}"
+            )
+
+
+def plot(rows: Sequence[Row], file: Path) -> None:
+    """Save the curves, where matplotlib is installed."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        from matplotlib import pyplot
+    except ImportError:
+        return
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    for color, algorithm in enumerate(ALGORITHMS):
+        for number, row in enumerate(r for r in rows if r.algorithm == algorithm):
+            steps, success = zip(*row.curve, strict=True)
+            label = algorithm if number == 0 else None
+            axes.plot(steps, [100 * value for value in success], color=f"C{color}", label=label)
+    axes.set(xlabel="environment steps", ylabel="success, %", ylim=(0, 100))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def write(folder: Path, rows: Sequence[Row]) -> None:
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "command": " ".join(sys.argv),
+        "rows": [asdict(row) for row in rows],
+    }
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _train(
+    algorithm: str, folder: Path, model: Path, task: str, seed: int, settings: Mapping[str, Any]
+) -> Any:
+    import torch
+
+    from agentgym.config import load
+    from agentgym.registry import trainers
+    from agentgym.run_dir import RunDir
+
+    torch.set_num_threads(1)
+    trainer: Any = trainers.load(algorithm)
+    env = {"id": TASKS[task].env, "kwargs": dict(TASKS[task].options)}
+    base = dict(settings) | {"seed": seed, "env": env}
+    config = load(trainer.config_class, [], [f"model.path={model}"], base)
+    run = RunDir.create(folder, command=f"train {algorithm}", config=config)
+    trainer(config, run).train()
+    return run
+
+
+def _home(folder: str, task: str, seed: int) -> Path:
+    return Path(folder) / task.replace(" ", "-") / f"seed-{seed}"
+
+
+def _told(row: Row) -> Row:
+    needed = "target not reached" if row.needed is None else f"target after {row.needed:,.0f}"
+    print(
+        f"{row.task:18}seed {row.seed}  {row.algorithm:12}{needed}, {100 * row.success:.1f}% after "
+        f"{row.taken:,.0f} environment steps  ({row.seconds:.0f} s)",
+        flush=True,
+    )
+    return row
+
+
+if __name__ == "__main__":
+    main()
