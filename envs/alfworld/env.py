@@ -9,10 +9,10 @@ rewards and versions.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum, StrEnum
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from agentgym.actions import ActionFormat, ParsedAction
 from agentgym.env import AgentEnv, Frame, WorkerKind
@@ -26,11 +26,10 @@ from agentgym.envs.alfworld.tasks import (
     single_game,
     split_folder,
 )
-from agentgym.errors import DataError, UnknownNameError, UsageError
+from agentgym.errors import DataError, UsageError
+from agentgym.members import member
 from agentgym.task import Task, TaskList, TaskSet
 from agentgym.tool import ToolCall, ToolSpec
-
-E = TypeVar("E", bound=Enum)
 
 
 class Source(StrEnum):
@@ -128,7 +127,7 @@ class ALFWorldEnv(AgentEnv):
         if task is not None:
             index = task if isinstance(task, int) else self.tasks.find(task)
             self.tasks = TaskList([self._pick(index)])
-        self._style = _member(ObservationStyle, observation, "observation style")
+        self._style = member(ObservationStyle, observation, "observation style")
         self._accept_put = accept_put
         self._play: Play | None = None
         self._advisor: Expert | None = None
@@ -233,14 +232,7 @@ def _task_set(
 ) -> TaskSet:
     if game is not None:
         return single_game(game)
-    chosen = _member(Split, split, "split")
-    if _member(Source, source, "source") is Source.ALFWORLD:
+    chosen = member(Split, split, "split")
+    if member(Source, source, "source") is Source.ALFWORLD:
         return GameFiles(split_folder(chosen, data), types)
     return GeneratedGames(chosen, types, difficulty, scenes, games)
-
-
-def _member(kind: type[E], value: str, what: str) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        raise UnknownNameError(what, value, [str(member.value) for member in kind]) from None

@@ -10,7 +10,8 @@ from agentgym.envs.code.problems import GeneratedProblems
 from agentgym.envs.code.rows import RowProblems, Rows
 from agentgym.envs.code.scripts import MathScripts
 from agentgym.envs.code.verifier import check_installed
-from agentgym.errors import DataError, UnknownNameError
+from agentgym.errors import DataError
+from agentgym.members import member
 from agentgym.task import TaskSet
 
 
@@ -68,7 +69,7 @@ class CodeMathEnv(CodeEnv):
         else:
             self.tasks = RowProblems(data, question_field, answer_field, id_field, solution_field)
         usual = Judge.EXACT if data is None else Judge.MATH_VERIFY
-        chosen = usual if judge is None else _member(judge)
+        chosen = usual if judge is None else member(Judge, judge, "judge")
         if chosen is Judge.MATH_VERIFY:
             check_installed()
         self._right = JUDGES[chosen]
@@ -100,10 +101,3 @@ class CodeMathEnv(CodeEnv):
 
     def _expert_answer(self, printed: str | None) -> str:
         return str(self.task.truth) if printed is None else printed.strip().splitlines()[-1]
-
-
-def _member(judge: str) -> Judge:
-    try:
-        return Judge(judge)
-    except ValueError:
-        raise UnknownNameError("judge", judge, list(Judge)) from None

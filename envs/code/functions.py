@@ -7,8 +7,9 @@ from random import Random
 from string import ascii_lowercase
 from typing import Any
 
-from agentgym.envs.code.problems import Split, read_split
+from agentgym.envs.code.problems import Split
 from agentgym.errors import UnknownNameError, UsageError
+from agentgym.members import member
 from agentgym.task import Task
 
 _COUNTS = {Split.TRAIN: 2_000, Split.TEST: 200}
@@ -48,7 +49,7 @@ class GeneratedFunctions:
     """
 
     def __init__(self, split: str = "train", count: int | None = None) -> None:
-        self._split = read_split(split)
+        self._split = member(Split, split, "split")
         self._count = _COUNTS[self._split] if count is None else count
         if self._count < 1:
             raise UsageError("There must be at least one problem")

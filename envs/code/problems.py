@@ -12,6 +12,7 @@ from random import Random
 
 from agentgym.envs.code.families import FAMILIES, TINY_FAMILIES, Level, Problem
 from agentgym.errors import UnknownNameError, UsageError
+from agentgym.members import member
 from agentgym.task import Task
 
 _TEST_SHARE = 26
@@ -47,7 +48,7 @@ class GeneratedProblems:
         families: Iterable[str] | None = None,
         count: int | None = None,
     ) -> None:
-        self.split = read_split(split)
+        self.split = member(Split, split, "split")
         self.level = _level(level)
         tiny = self.level is Level.TINY
         offered = TINY_FAMILIES if tiny else tuple(FAMILIES)
@@ -94,18 +95,6 @@ def generate(split: Split, level: Level, family: str, number: int) -> Problem:
         digest = hashlib.sha256(problem.question.encode()).digest()
         if (digest[0] < _TEST_SHARE) == (split is Split.TEST):
             return problem
-
-
-def read_split(split: str) -> Split:
-    """Return the split of that name.
-
-    Raises:
-        UnknownNameError: If there is none.
-    """
-    try:
-        return Split(split)
-    except ValueError:
-        raise UnknownNameError("split", split, list(Split)) from None
 
 
 def _level(level: str | int) -> Level:

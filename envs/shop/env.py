@@ -17,7 +17,8 @@ from agentgym.envs.shop.expert import Shopper
 from agentgym.envs.shop.goals import Goal, Goals
 from agentgym.envs.shop.pages import Style, written
 from agentgym.envs.shop.visit import Visit
-from agentgym.errors import UnknownNameError, UsageError
+from agentgym.errors import UsageError
+from agentgym.members import member
 from agentgym.task import Task
 from agentgym.tool import ToolCall, ToolSpec
 
@@ -86,7 +87,7 @@ class ShopEnv(AgentEnv):
             render_mode=render_mode,
         )
         self._per_page = whole("results_per_page", results_per_page)
-        self._style = _style(observation)
+        self._style = member(Style, observation, "observation style")
         if catalogue is None:
             count = PRODUCTS if products is None else products
             self.catalogue = Catalogue.generated(count, catalogue_seed)
@@ -138,10 +139,3 @@ class ShopEnv(AgentEnv):
 
     def _release(self) -> None:
         self._visit = self._shopper = None
-
-
-def _style(name: str) -> Style:
-    try:
-        return Style(name)
-    except ValueError:
-        raise UnknownNameError("observation style", name, list(Style)) from None

@@ -16,6 +16,7 @@ from agentgym.envs.dice import Dice
 from agentgym.envs.shop.catalogue import Catalogue, whole
 from agentgym.envs.shop.product import Product
 from agentgym.errors import DataError, UnknownNameError
+from agentgym.members import member
 from agentgym.task import Task
 
 _OPENINGS = ("Find me:", "I need:", "I am looking for:", "I want to buy:", "Please get me:")
@@ -160,10 +161,7 @@ class Goals:
     """
 
     def __init__(self, catalogue: Catalogue, split: str, count: int | None = None) -> None:
-        try:
-            self._split = Split(split)
-        except ValueError:
-            raise UnknownNameError("split", split, list(Split)) from None
+        self._split = member(Split, split, "split")
         self._count = GOALS[self._split] if count is None else whole("goals", count)
         self._products = [product for product in catalogue.products if product.attributes]
         if not self._products:

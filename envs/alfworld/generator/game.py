@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
-from typing import TypedDict, TypeVar
+from typing import TypedDict
 
 from agentgym.envs.alfworld.generator.difficulty import Difficulty
 from agentgym.envs.alfworld.generator.floor_plans import floor_plan, package_folder
@@ -23,7 +23,8 @@ from agentgym.envs.alfworld.generator.scenes import Scene, Split, scene, scene_n
 from agentgym.envs.alfworld.generator.walkthrough import walkthrough as own_walkthrough
 from agentgym.envs.alfworld.generator.world import furnish
 from agentgym.envs.dice import Dice
-from agentgym.errors import DataError, UnknownNameError, UsageError
+from agentgym.errors import DataError, UsageError
+from agentgym.members import member
 
 
 class GameData(TypedDict):
@@ -38,8 +39,6 @@ class GameData(TypedDict):
 
 Solver = Callable[[GameData], Sequence[str]]
 """Finds the commands that win a game."""
-
-E = TypeVar("E", bound=Enum)
 
 
 class SceneSource(Enum):
@@ -117,9 +116,9 @@ def generate(
         MissingDependencyError: The `alfworld` package is asked for and not installed.
         DataError: No scene has a goal of these types.
     """
-    split = _member(Split, split, "split")
-    source = _member(SceneSource, scenes, "scene source")
-    rules = _member(Domain, domain, "domain")
+    split = member(Split, split, "split")
+    source = member(SceneSource, scenes, "scene source")
+    rules = member(Domain, domain, "domain")
     level = Difficulty.of(difficulty)
     types = tuple(TaskType) if task_types is None else _task_types(task_types)
     if seed < 0:
@@ -158,20 +157,9 @@ def generate(
     )
 
 
-def _member(kind: type[E], value: E | str, what: str) -> E:
-    """Return the member of an enumeration that a value names."""
-    if isinstance(value, kind):
-        return value
-    try:
-        return kind(value)
-    except ValueError:
-        known = [str(member.value) for member in kind]
-        raise UnknownNameError(what, str(value), known) from None
-
-
 def _task_types(values: Iterable[TaskType | str]) -> tuple[TaskType, ...]:
     """Return the task types once each and in their own order, whatever order they were given in."""
-    wanted = {_member(TaskType, value, "task type") for value in values}
+    wanted = {member(TaskType, value, "task type") for value in values}
     if not wanted:
         raise UsageError("task_types is empty; leave it out to draw from all six.")
     return tuple(task_type for task_type in TaskType if task_type in wanted)
