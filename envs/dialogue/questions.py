@@ -9,6 +9,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from agentgym.envs.plurals import singular
+
 _NOT_WORDS = re.compile(r"[^a-z0-9.]+|\.(?!\d)")
 _CONTRACTIONS = re.compile(r"\b(it|that|what|where|which)['\u2019]s\b")
 
@@ -69,10 +71,4 @@ def _core(question: str) -> str:
     text = _SUBJECT.sub("it", text)
     text = _KIND_OF.sub("", text)
     text = _STATEMENT.sub(r"\1 it", text, count=1)
-    return " ".join(_singular(word) for word in text.split() if not _EMPTY.fullmatch(word))
-
-
-def _singular(word: str) -> str:
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "does")):
-        return word[:-1]
-    return word
+    return " ".join(singular(word) for word in text.split() if not _EMPTY.fullmatch(word))

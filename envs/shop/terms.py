@@ -2,6 +2,8 @@
 
 import re
 
+from agentgym.envs.plurals import singular
+
 _WORD = re.compile(r"[^\W_]+")
 _LITTLE = frozenset(
     _WORD.findall(
@@ -13,16 +15,10 @@ _LITTLE = frozenset(
 
 def terms(text: str) -> list[str]:
     """Return the words of a text in order: lower case, without little words and a plural's s."""
-    return [_singular(word) for word in _WORD.findall(text.casefold()) if word not in _LITTLE]
+    return [singular(word) for word in _WORD.findall(text.casefold()) if word not in _LITTLE]
 
 
 def says(text: str, phrase: str) -> bool:
     """Return whether the phrase's words stand in the text, one after the other."""
     wanted = " ".join(terms(phrase))
     return bool(wanted) and f" {wanted} " in f" {' '.join(terms(text))} "
-
-
-def _singular(word: str) -> str:
-    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
-        return word[:-1]
-    return word
