@@ -26,7 +26,6 @@ Variants, which go together as one likes:
 | answers for V | one per state | one per state and update | one per state and step of the run |
 | clipping | not said | one norm over actor, critic and target | one per optimiser |
 | gradients | not said | summed over accumulation | means; `summed` multiplies |
-| discount | not said | 0.95 | 0.95 |
 | AWR weight (offline) | exp(A / temperature) | the same, unbounded | at most `actor.max_weight` |
 
 The `paper` preset sets what is a setting of these as the released code for Twenty Questions has it.

@@ -5,8 +5,8 @@ age, `advantages` judges answers for the policy gradient, `scores` for best-of-n
 its clipping are its own, and no gradient of its reaches the policy.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -61,16 +61,6 @@ class UtteranceCriticConfig(Config):
     )
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What the micro-batches of an update add up to."""
-
-    q_loss: float = 0.0
-    v_loss: float = 0.0
-    q: float = 0.0
-    v: float = 0.0
-
-
 class UtteranceCritic:
     """Learns Q(s, a) and V(s) of turns.
 
@@ -88,8 +78,7 @@ class UtteranceCritic:
         self.critic = _make(config, policy, seed)
         self.target = _make(config, policy, seed).requires_grad_(False)
         self.target.load_state_dict(self.critic.state_dict())
-        self.parameters = list(self.critic.parameters())
-        self.optimizer = Optimizer(self.parameters, config.optimizer)
+        self.optimizer = Optimizer(list(self.critic.parameters()), config.optimizer)
         self.updates = 0
 
     def update(
@@ -103,22 +92,17 @@ class UtteranceCritic:
                 `Backup.EXPECTILE`, which reads the stored ones.
             lr: The learning rate.
         """
-        sums, size = _Sums(), self.config.micro_batch_size
+        figures = defaultdict[str, float](float)
         with self.optimizer.accumulation():
-            for start in range(0, len(drawn), size):
-                part = drawn[start : start + size]
-                acted = fresh[start : start + size] if fresh is not None else None
-                self._accumulate(part, acted, len(part) / len(drawn), sums)
-        norm = self.optimizer.step(lr)
+            for rows in self._parts(len(drawn)):
+                part, answers = drawn[rows], None if fresh is None else fresh[rows]
+                told = self._accumulate(part, answers, len(part) / len(drawn))
+                for name, value in told.items():
+                    figures[name] += value
+        figures["critic/grad_norm"] = self.optimizer.step(lr)
         soft_update(self.target, self.critic, self.config.tau)
         self.updates += 1
-        return {
-            "critic/q_loss": sums.q_loss,
-            "critic/v_loss": sums.v_loss,
-            "critic/q": sums.q,
-            "critic/v": sums.v,
-            "critic/grad_norm": norm,
-        }
+        return dict(figures)
 
     @torch.no_grad()
     def advantages(self, states: Sequence[Ids], actions: Sequence[Ids]) -> Tensor:
@@ -153,8 +137,9 @@ class UtteranceCritic:
         self.updates = state["updates"]
 
     def _accumulate(
-        self, part: Sequence[Transition], fresh: Sequence[Ids] | None, share: float, sums: _Sums
-    ) -> None:
+        self, part: Sequence[Transition], fresh: Sequence[Ids] | None, share: float
+    ) -> dict[str, float]:
+        """Add the gradient of a part of a batch, and return its share of the batch's figures."""
         states = [transition.state_ids for transition in part]
         actions = [transition.action_ids for transition in part]
         wanted_q_2N, wanted_v_2N = self._wanted(part, states, actions if fresh is None else fresh)
@@ -167,10 +152,8 @@ class UtteranceCritic:
         else:
             v_loss = regression(v_2N, wanted_v_2N)
         ((q_loss + v_loss) * share * self.config.summed).backward()
-        sums.q_loss += float(q_loss.detach()) * share
-        sums.v_loss += float(v_loss.detach()) * share
-        sums.q += float(q_2N.detach().mean()) * share
-        sums.v += float(v_2N.detach().mean()) * share
+        told = {"q_loss": q_loss, "v_loss": v_loss, "q": q_2N.mean(), "v": v_2N.mean()}
+        return {f"critic/{name}": share * float(value.detach()) for name, value in told.items()}
 
     @torch.no_grad()
     def _wanted(

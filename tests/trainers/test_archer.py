@@ -13,8 +13,9 @@ import torch
 from tiny_runs import ON_POLICY, make_trainer, tiny_folder
 from torch import Tensor
 from training_cases import VOCABULARY, tiny_model, trajectory
+from transformers import AutoTokenizer, BertConfig, BertModel
 
-from agentgym.errors import ConfigError, UsageError
+from agentgym.errors import ConfigError, DataError, UsageError
 from agentgym.metrics import read_metrics
 from agentgym.stop_reason import StopReason
 from agentgym.trainers.batch import TurnTable
@@ -27,6 +28,7 @@ from agentgym.trainers.double_critic import (
 )
 from agentgym.trainers.encoders import DecoderEncoder, Encoder, EncoderConfig, make_encoder
 from agentgym.trainers.models import LoadedModel
+from agentgym.trainers.optimizer import Optimizer
 from agentgym.trainers.transitions import Transition, TransitionReplay, transitions
 from agentgym.trainers.utterance_critic import UtteranceCritic, UtteranceCriticConfig
 from agentgym.trajectory import Ids, Trajectory, Turn
@@ -68,8 +70,7 @@ def tabular(**settings: Any) -> UtteranceCritic:
     """Return a critic over tables, which can represent any values."""
     made = critic(**settings)
     made.critic, made.target = Table(), Table().requires_grad_(False)
-    made.parameters = list(made.critic.parameters())
-    made.optimizer = type(made.optimizer)(made.parameters, made.config.optimizer)
+    made.optimizer = Optimizer(list(made.critic.parameters()), made.config.optimizer)
     return made
 
 
@@ -348,12 +349,43 @@ def actor(trainer: Any) -> Tensor:
     return torch.cat([p.detach().flatten() for p in trainer.learner.parameters])
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("architecture", ["decoder", "encoder with a pooler"])
+def test_any_hugging_face_model_may_be_the_encoder(
+    architecture: str, model: Path, tmp_path: Path
+) -> None:
+    path = model
+    if "pooler" in architecture:
+        path = tmp_path / "bert"
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2}
+        shape |= {"vocab_size": len(tokenizer), "num_hidden_layers": 1}
+        BertModel(BertConfig(**shape)).save_pretrained(path)
+        tokenizer.save_pretrained(path)
+    given = ("critic.encoder.kind=pretrained", f"critic.encoder.path={path}")
+    trainer = archer(model, tmp_path / "run", "format_penalty=0.5", "steps=1", *given)
+    before = flat(trainer.critic.critic.encoder).clone()
+    trainer.train()
+    assert not torch.equal(flat(trainer.critic.critic.encoder), before)
+    texts = [np.arange(5, 9, dtype=np.int32), np.arange(5, 7, dtype=np.int32)]
+    encoder = trainer.critic.critic.encoder
+    alone = torch.cat([encoder([text]) for text in texts])  # padding changes nothing
+    torch.testing.assert_close(encoder(texts), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_an_encoder_that_is_not_there_is_named() -> None:
+    given = {"kind": "pretrained", "path": "no/such-model"}
+    with pytest.raises(DataError, match="no/such-model is no encoder"):
+        make_encoder(EncoderConfig.model_validate(given), policy())
+
+
 VARIANTS = {
     "plain": (),
     "whole episodes": ("draw=episodes", "actor.whiten=true"),
     "token baseline": ("baseline.enabled=true",),
     "ppo": ("loss.ratio_level=token", "update.epochs=2", "update.minibatches=2"),
     "policy's states": ("critic.encoder.kind=policy",),
+    "adapters": ("model.lora.rank=4", "critic.encoder.kind=policy"),
     "divergence": ("loss.kl_coef=0.1",),
 }
 
