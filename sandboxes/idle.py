@@ -96,7 +96,8 @@ class Idle(Generic[M]):
             except BaseException:
                 member.end()
                 raise
-            if answer == ({"renewed": member.leases}, b""):
+            # One that died after it had answered has hung up as well, and says no more than that.
+            if answer == ({"renewed": member.leases}, b"") and not _speaks(member):
                 member.leases += 1
                 return member
             member.end()
@@ -112,9 +113,14 @@ class Idle(Generic[M]):
 
 def _has_answered(member: Member, due: float) -> bool:
     """Whether a box says that it is empty, has died, or is late."""
+    return _speaks(member) or time.monotonic() > due
+
+
+def _speaks(member: Member) -> bool:
+    """Whether a box says something, or has died."""
     number = member.connection.fileno()
     if number < 0:
         return True
     poll = select.poll()  # which takes descriptors of any number
     poll.register(number, select.POLLIN)
-    return bool(poll.poll(0)) or time.monotonic() > due
+    return bool(poll.poll(0))

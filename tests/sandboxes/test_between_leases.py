@@ -1,6 +1,7 @@
 """A box that is closed is emptied and handed out again, with nothing of the last lease in it."""
 
 import os
+import select
 import signal
 import threading
 import time
@@ -235,10 +236,21 @@ print(made > 1100)
         assert box.exec("import os; print(os.listdir('.'))").stdout == "[]\n"
 
 
-def test_one_that_dies_while_it_waits_is_passed_over() -> None:
+def polled(leased: Any, event: int) -> None:
+    """Wait until something has happened at a member's connection."""
+    poll = select.poll()
+    poll.register(leased.connection.fileno(), event)
+    assert any(happened & event for _, happened in poll.poll(10_000))
+
+
+@pytest.mark.parametrize("said", ["nothing yet", "that it is empty"])
+def test_one_that_dies_while_it_waits_is_passed_over(said: str) -> None:
     with make_sandbox(modules=("bisect",)) as box:
         first = member(box)
+    if said != "nothing yet":
+        polled(first, select.POLLIN)
     zygote(Recipe(None, "/usr/bin/python3", ("bisect",))).kill(first)
+    polled(first, select.POLLHUP)
     with make_sandbox(modules=("bisect",)) as box:
         assert member(box) is not first
         assert box.exec("print(1)").stdout == "1\n"
