@@ -13,21 +13,18 @@ installed, FOLDER/TASK.png hold what is finished.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import two_rooms
-from seeds import spread
+from seeds import gathered, spread, train, write_result
 
 WINDOW = 64  # episodes
 
@@ -135,8 +132,8 @@ def cold_start(folder: str, task: str, seed: int) -> str:
         "optimizer": {"name": "muon", "lr": 5e-3, "warmup_steps": 10, "schedule": "cosine"},
         "checkpoint": {"every": setup.imitation, "keep": 1},
     }
-    run = _train("sft", home / "sft", built.folder, task, seed, settings)
-    return str(max(run.checkpoints.glob("step-*")) / "model")
+    trained = train("sft", home / "sft", built.folder, settings | _setup(task, seed))
+    return str(trained[-1])
 
 
 def learn(folder: str, task: str, model: str, algorithm: str, seed: int, steps: int) -> Row:
@@ -151,9 +148,9 @@ def learn(folder: str, task: str, model: str, algorithm: str, seed: int, steps: 
         "checkpoint": {"every": steps, "keep": 1},
     }
     home, started = _home(folder, task, seed) / algorithm, time.perf_counter()
-    run = _train(algorithm, home, Path(model), task, seed, settings)
+    train(algorithm, home, Path(model), settings | _setup(task, seed))
     seconds = time.perf_counter() - started
-    rows = [row for row in read_metrics(run.metrics_file) if "rollout/success" in row]
+    rows = [row for row in read_metrics(home / "metrics.jsonl") if "rollout/success" in row]
     return summarise(rows, task, algorithm, seed, seconds)
 
 
@@ -197,15 +194,7 @@ def main() -> None:
             for (task, seed), model in zip(pairs, models, strict=True)
             for algorithm in ALGORITHMS
         ]
-        rows = list[Row]()
-        for run in as_completed(runs):
-            if run.exception() is None:
-                rows.append(_told(run.result()))
-                write(arguments.out, rows)
-            else:
-                print(f"a run failed: {run.exception()!r}", file=sys.stderr, flush=True)
-    if len(rows) < len(runs):
-        sys.exit(f"{len(runs) - len(rows)} of {len(runs)} runs failed; no means over the seeds")
+        rows = gathered(runs, lambda rows: _note(arguments.out, rows))
     table(rows)
     for task in arguments.tasks:
         plot([row for row in rows if row.task == task], arguments.out / f"{task}.png")
@@ -251,47 +240,24 @@ def plot(rows: Sequence[Row], file: Path) -> None:
     pyplot.close(figure)
 
 
-def write(folder: Path, rows: Sequence[Row]) -> None:
-    result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "command": " ".join(sys.argv),
-        "rows": [asdict(row) for row in rows],
-    }
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-
-
-def _train(
-    algorithm: str, folder: Path, model: Path, task: str, seed: int, settings: Mapping[str, Any]
-) -> Any:
-    import torch
-
-    from agentgym.config import load
-    from agentgym.registry import trainers
-    from agentgym.run_dir import RunDir
-
-    torch.set_num_threads(1)
-    trainer: Any = trainers.load(algorithm)
+def _setup(task: str, seed: int) -> dict[str, Any]:
     env = {"id": TASKS[task].env, "kwargs": dict(TASKS[task].options)}
-    base = dict(settings) | {"seed": seed, "env": env}
-    config = load(trainer.config_class, [], [f"model.path={model}"], base)
-    run = RunDir.create(folder, command=f"train {algorithm}", config=config)
-    trainer(config, run).train()
-    return run
+    return {"seed": seed, "env": env}
 
 
 def _home(folder: str, task: str, seed: int) -> Path:
     return Path(folder) / task.replace(" ", "-") / f"seed-{seed}"
 
 
-def _told(row: Row) -> Row:
+def _note(folder: Path, rows: Sequence[Row]) -> None:
+    row = rows[-1]
     needed = "target not reached" if row.needed is None else f"target after {row.needed:,.0f}"
     print(
         f"{row.task:18}seed {row.seed}  {row.algorithm:12}{needed}, {100 * row.success:.1f}% after "
         f"{row.taken:,.0f} environment steps  ({row.seconds:.0f} s)",
         flush=True,
     )
-    return row
+    write_result(folder, rows)
 
 
 if __name__ == "__main__":

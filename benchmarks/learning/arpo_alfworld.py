@@ -15,20 +15,17 @@ fails costs its own row, and the exit status.
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
-import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from seeds import quiet, shown, spread
+from seeds import gathered, quiet, shown, spread, write_result
 
 ALGORITHMS = {"arpo": (), "grpo": ("replay.enabled=false",)}
 LAST = 10  # steps over which the end of training is averaged
@@ -131,15 +128,7 @@ def main() -> None:
             for start in starts
             for algorithm in ALGORITHMS
         ]
-        rows = list[Row]()
-        for run in as_completed(runs):
-            if run.exception() is None:
-                rows.append(_told(run.result()))
-                _write(arguments.out, starts, rows)
-            else:
-                print(f"a run failed: {run.exception()!r}", file=sys.stderr, flush=True)
-    if len(rows) < len(runs):
-        sys.exit(f"{len(runs) - len(rows)} of {len(runs)} runs failed; no means over the seeds")
+        rows = gathered(runs, lambda rows: _note(arguments.out, starts, rows))
     summary = summarise(starts, rows)
     print(
         f"\n{'':12}{'success':>16}{'gain over cold start':>24}   (mean ± sd of {len(seeds)} seeds)"
@@ -148,7 +137,7 @@ def main() -> None:
     for name in ALGORITHMS:
         print(f"{name:12}{shown(summary[name]['success']):>16}{shown(summary[name]['gain']):>24}")
     print(f"{'arpo - grpo':12}{shown(summary['difference']):>16}")
-    _write(arguments.out, starts, rows, summary)
+    write_result(arguments.out, rows, cold=_cold(starts), summary=summary)
 
 
 def summarise(starts: Sequence[ColdStart], rows: Sequence[Row]) -> dict[str, Any]:
@@ -175,31 +164,19 @@ def _stages(folder: Path, seed: int) -> Any:
     return Stages(folder, seed=seed, display=Display.OFF, tell=quiet)
 
 
-def _told(row: Row) -> Row:
+def _note(folder: Path, starts: Sequence[ColdStart], rows: Sequence[Row]) -> None:
+    row = rows[-1]
     print(
         f"seed {row.seed}  {row.algorithm:5}  {100 * row.cold:5.1f}% -> {100 * row.trained:5.1f}% "
         f"± {100 * row.stderr:.1f}  (rollouts {100 * row.rollouts:.1f}%, rescued "
         f"{row.rescued} of {row.failed} failed groups, {row.seconds:.0f} s)",
         flush=True,
     )
-    return row
+    write_result(folder, rows, cold=_cold(starts))
 
 
-def _write(
-    folder: Path,
-    starts: Sequence[ColdStart],
-    rows: Sequence[Row],
-    summary: dict[str, Any] | None = None,
-) -> None:
-    result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "command": " ".join(sys.argv),
-        "cold": [asdict(start) for start in starts],
-        "rows": [asdict(row) for row in rows],
-        "summary": summary,
-    }
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+def _cold(starts: Sequence[ColdStart]) -> list[dict[str, Any]]:
+    return [asdict(start) for start in starts]
 
 
 if __name__ == "__main__":

@@ -18,18 +18,15 @@ standard deviation over the seeds; FOLDER/result.json holds the same.
 """
 
 import argparse
-import json
 import os
-import platform
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from seeds import shown, spread
+from seeds import gathered, shown, spread, train, write_result
 
 ENV = "agentgym/CodeMath-v0"
 OPTIONS: dict[str, Any] = {"difficulty": "tiny", "instructions": "", "traceback": False}
@@ -100,7 +97,7 @@ def learn(folder: str, seed: int, arm: str, imitation: int, steps: int) -> Row:
         "env": {"id": ENV, "kwargs": OPTIONS | {"max_turns": setup.max_turns}},
         "update": {"log_entropy": False},
     }
-    imitated = _train(
+    imitated = train(
         "sft",
         home / "sft",
         model,
@@ -116,7 +113,7 @@ def learn(folder: str, seed: int, arm: str, imitation: int, steps: int) -> Row:
     )
     early = round(EARLY * steps)
     started = time.perf_counter()
-    trained = _train(
+    trained = train(
         "retool",
         home / "rl",
         imitated[-1],
@@ -169,29 +166,8 @@ def main() -> None:
             for seed in range(arguments.seeds)
             for arm in ARMS
         ]
-        rows = list[Row]()
-        for run in as_completed(runs):
-            if run.exception() is None:
-                rows.append(_told(run.result()))
-                write(arguments.out, rows)
-            else:
-                print(f"a run failed: {run.exception()!r}", file=sys.stderr, flush=True)
-    if len(rows) < len(runs):
-        sys.exit(f"{len(runs) - len(rows)} of {len(runs)} runs failed; no means over the seeds")
+        rows = gathered(runs, lambda rows: _note(arguments.out, rows))
     table(rows, arguments.steps)
-
-
-def _train(algorithm: str, folder: Path, model: Path, settings: dict[str, Any]) -> list[Path]:
-    """Train, and return the folders of the models that checkpoints hold, oldest first."""
-    from agentgym.config import load
-    from agentgym.registry import trainers
-    from agentgym.run_dir import RunDir
-
-    trainer: Any = trainers.load(algorithm)
-    config = load(trainer.config_class, [], [f"model.path={model}"], settings)
-    run = RunDir.create(folder, command=f"train {algorithm}", config=config)
-    trainer(config, run).train()
-    return [checkpoint / "model" for checkpoint in sorted(run.checkpoints.glob("step-*"))]
 
 
 def _evaluate(model: Path, arm: Arm, seed: int) -> Any:
@@ -217,14 +193,15 @@ def _evaluate(model: Path, arm: Arm, seed: int) -> Any:
     ).success
 
 
-def _told(row: Row) -> Row:
+def _note(folder: Path, rows: list[Row]) -> None:
+    row = rows[-1]
     print(
         f"seed {row.seed}  {row.arm:9}  {100 * row.cold:5.1f}% -> {100 * row.early:5.1f}% -> "
         f"{100 * row.trained:5.1f}% ± {100 * row.stderr:.1f}  ({row.calls:.2f} runs of code an "
         f"episode, {100 * row.passed:.0f}% without an error, {row.seconds:.0f} s)",
         flush=True,
     )
-    return row
+    write_result(folder, rows)
 
 
 def table(rows: list[Row], steps: int) -> None:
@@ -241,16 +218,6 @@ def table(rows: list[Row], steps: int) -> None:
         f"\nReTool after {early} steps is ahead of text only after {steps} by "
         f"{shown(spread(ahead))} points (mean ± sd of {len(ahead)} seeds; the goal is 25)."
     )
-
-
-def write(folder: Path, rows: list[Row]) -> None:
-    result = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "command": " ".join(sys.argv),
-        "rows": [asdict(row) for row in rows],
-    }
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,18 @@
-"""What the learning benchmarks share: figures over seeds, and how they are shown."""
+"""What the learning benchmarks share: runs side by side, figures over seeds, how both are kept."""
 
+import json
+import os
+import platform
 import statistics
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 Spread = tuple[float, float]
 """Mean and standard deviation over the seeds."""
@@ -20,3 +31,57 @@ def shown(figures: Spread) -> str:
 def quiet(line: str) -> None:
     """Say nothing: the runs go side by side."""
     del line
+
+
+def gathered(runs: Sequence[Future[R]], on_row: Callable[[list[R]], None]) -> list[R]:
+    """Return what all runs give; a run that fails costs its own row, and the exit status.
+
+    Args:
+        runs: Under way.
+        on_row: Told of all rows so far as each comes in.
+    """
+    rows = list[R]()
+    for run in as_completed(runs):
+        if run.exception() is None:
+            rows.append(run.result())
+            on_row(rows)
+        else:
+            print(f"a run failed: {run.exception()!r}", file=sys.stderr, flush=True)
+    if len(rows) < len(runs):
+        sys.exit(f"{len(runs) - len(rows)} of {len(runs)} runs failed; no means over the seeds")
+    return rows
+
+
+def write_result(folder: Path, rows: Sequence[Any], **more: Any) -> None:
+    """Write rows, which are dataclasses, and what else is known to FOLDER/result.json."""
+    result = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "command": " ".join(sys.argv),
+        "rows": [asdict(row) for row in rows],
+        **more,
+    }
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def train(algorithm: str, folder: Path, model: Path, settings: Mapping[str, Any]) -> list[Path]:
+    """Train on one thread, and return the folders of checkpoints' models, oldest first.
+
+    Args:
+        algorithm: The trainer's name.
+        folder: Where the run goes.
+        model: The folder of the model to start from.
+        settings: Its configuration.
+    """
+    import torch
+
+    from agentgym.config import load
+    from agentgym.registry import trainers
+    from agentgym.run_dir import RunDir
+
+    torch.set_num_threads(1)
+    trainer: Any = trainers.load(algorithm)
+    config = load(trainer.config_class, [], [f"model.path={model}"], dict(settings))
+    run = RunDir.create(folder, command=f"train {algorithm}", config=config)
+    trainer(config, run).train()
+    return [checkpoint / "model" for checkpoint in sorted(run.checkpoints.glob("step-*"))]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import retool_codemath
+import seeds
 
 
 @pytest.mark.integration
@@ -33,5 +34,5 @@ def test_the_table_compares_early_retool_with_late_text(capsys: pytest.CaptureFi
 
 def test_what_is_finished_is_written(tmp_path: Path) -> None:
     row = retool_codemath.Row(0, "retool", 0.3, 0.8, 0.9, 0.02, 1.0, 0.9, 1.0)
-    retool_codemath.write(tmp_path, [row])
+    seeds.write_result(tmp_path, [row])
     assert json.loads((tmp_path / "result.json").read_text())["rows"][0]["trained"] == 0.9
