@@ -162,7 +162,7 @@ class ArCHer(PolicyGradientTrainer):
         for update in range(config.steps):
             # Single turns: an answer is sampled at each, and those of one episode are much alike.
             drawn = self.replay.draw(config.batch_size, rng)
-            states = [t.state_ids for t in drawn]
+            states = [t.state_ids for t in drawn for _ in range(config.answers)]
             if config.objective is ActorObjective.AWR:
                 said = [t.trajectory.turns[t.turn] for t in drawn]
                 answers = [
@@ -211,9 +211,11 @@ class ArCHer(PolicyGradientTrainer):
         del table
         config = self.config.actor
         states = [t.turns[0].prompt_ids for t in trajectories]
-        advantages_N = self.critic.advantages(
-            states, [t.turns[0].completion_ids for t in trajectories]
-        )
+        answers = [t.turns[0].completion_ids for t in trajectories]
+        if config.answers > 1:
+            advantages_N = self.critic.comparisons(states, answers, config.answers)
+        else:
+            advantages_N = self.critic.advantages(states, answers)
         if config.objective is ActorObjective.AWR:
             advantages_N = (advantages_N / config.temperature).exp().clamp(max=config.max_weight)
         elif config.whiten:

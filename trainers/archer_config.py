@@ -50,6 +50,12 @@ class ActorConfig(Config):
     objective: ActorObjective = ActorObjective.REINFORCE
     steps: int = Field(default=3, ge=1, description="actor updates per step of the run")
     batch_size: int = Field(default=128, ge=1, description="states per update")
+    answers: int = Field(
+        default=1,
+        ge=1,
+        description="answers sampled at each state; of several, each is compared with the mean Q "
+        "of the others, in the place of V",
+    )
     temperature: float = Field(default=1.0, gt=0, description="of objective=awr")
     max_weight: float = Field(default=20.0, gt=0, description="largest weight of objective=awr")
     whiten: bool = Field(
@@ -107,6 +113,8 @@ class ArCHerConfig(PolicyGradientConfig):
             raise ValueError(
                 "advantage.… does nothing in ArCHer, whose critic judges; set critic.gamma"
             )
+        if self.actor.objective is not ActorObjective.REINFORCE and self.actor.answers > 1:
+            raise ValueError("actor.answers is for objective=reinforce, which samples answers")
         if self.data.runs and self.best_of > 1:
             raise ValueError("best_of is for rollouts, and with data.runs there are none")
         if self.actor.objective is ActorObjective.AWR and (

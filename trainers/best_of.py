@@ -29,28 +29,28 @@ class BestOf:
     """
 
     def __init__(self, policy: Policy, score: Score, count: int) -> None:
-        self._policy, self._score, self._count = policy, score, count
+        self.policy, self.score, self.count = policy, score, count
 
     @property
     def template(self) -> ChatTemplate | None:
         """The policy's."""
-        return self._policy.template
+        return self.policy.template
 
     @property
     def context_length(self) -> int | None:
         """The policy's."""
-        return self._policy.context_length
+        return self.policy.context_length
 
     @property
     def episodes_at_once(self) -> int | None:
         """As many as the policy serves with `count` answers each."""
-        most = self._policy.episodes_at_once
-        return None if most is None else max(most // self._count, 1)
+        most = self.policy.episodes_at_once
+        return None if most is None else max(most // self.count, 1)
 
     @property
     def wants_expert(self) -> bool | str | None:
         """The policy's."""
-        return self._policy.wants_expert
+        return self.policy.wants_expert
 
     async def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer the requests, in order.
@@ -59,21 +59,21 @@ class BestOf:
             PolicyError: If a request has no prompt ids, or the policy can't answer.
             InfraError: If what the policy runs on failed.
         """
-        asked = [self._variant(request, i) for request in requests for i in range(self._count)]
-        answers = await self._policy.generate(asked)
+        asked = [self._variant(request, i) for request in requests for i in range(self.count)]
+        answers = await self.policy.generate(asked)
         best: list[Completion] = []
         for number, request in enumerate(requests):
             if request.prompt_ids is None:
                 raise PolicyError("A critic judges ids, and this policy has no tokens.")
-            offered = answers[number * self._count : (number + 1) * self._count]
-            scores = self._score(request.prompt_ids, [answer.ids for answer in offered])
+            offered = answers[number * self.count : (number + 1) * self.count]
+            scores = self.score(request.prompt_ids, [answer.ids for answer in offered])
             best.append(offered[int(scores.argmax())])
         return best
 
     def release(self, episode: str) -> None:
         """Forget an episode that ended."""
-        for i in range(self._count):
-            self._policy.release(_named(episode, i))
+        for i in range(self.count):
+            self.policy.release(_named(episode, i))
 
     async def close(self) -> None:
         """Do nothing: the policy is its owner's to close."""

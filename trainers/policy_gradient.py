@@ -29,7 +29,7 @@ from agentgym.trainers.aggregation import Aggregation, LossCounts
 from agentgym.trainers.batch import TokenBatch, TurnTable
 from agentgym.trainers.loop import TrainConfig, Trainer
 from agentgym.trainers.losses import PolicyLossConfig, RatioAnchor
-from agentgym.trainers.models import Reference
+from agentgym.trainers.models import LoadedModel, Reference
 from agentgym.trainers.penalties import PenaltyPer, penalise_actions
 from agentgym.trainers.sampler import TaskSampler
 from agentgym.trainers.streams import ActionStream
@@ -95,6 +95,20 @@ class PolicyGradientConfig(TrainConfig):
         return self
 
 
+def serve(loaded: LoadedModel, config: PolicyGradientConfig) -> TransformersPolicy:
+    """Return the policy that samples from a model as a run's configuration says."""
+    return TransformersPolicy(
+        loaded.model,
+        loaded.tokenizer,
+        slots=config.policy.slots,
+        max_length=config.policy.max_length,
+        threads=config.policy.threads,
+        template_options=config.template.options,
+        observation_role=config.template.observation_role,
+        force_append=config.template.force_append,
+    )
+
+
 class PolicyGradientTrainer(Trainer):
     """Trains a policy by rolling out and taking gradient steps."""
 
@@ -103,16 +117,7 @@ class PolicyGradientTrainer(Trainer):
 
     def __init__(self, config: PolicyGradientConfig, run: RunDir) -> None:
         super().__init__(config, run)
-        self.policy = TransformersPolicy(
-            self.loaded.model,
-            self.loaded.tokenizer,
-            slots=config.policy.slots,
-            max_length=config.policy.max_length,
-            threads=config.policy.threads,
-            template_options=config.template.options,
-            observation_role=config.template.observation_role,
-            force_append=config.template.force_append,
-        )
+        self.policy = serve(self.loaded, config)
         self.reference = self.make_reference()
         env = registry.make(config.env.id, **config.env.kwargs)
         count = (

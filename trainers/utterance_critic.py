@@ -104,15 +104,25 @@ class UtteranceCritic:
         self.updates += 1
         return dict(figures)
 
-    @torch.no_grad()
     def advantages(self, states: Sequence[Ids], actions: Sequence[Ids]) -> Tensor:
         """Return min_j Q_j(s, a) - min_j V_j(s), (N,), on the CPU: the current critic's."""
-        parts: list[Tensor] = []
-        for rows in self._parts(len(states)):
-            encoded_NH = self.critic.encode(states[rows])
-            q_2N = self.critic.q(encoded_NH, self.critic.encode(actions[rows]))
-            parts.append(q_2N.amin(0) - self.critic.v(encoded_NH).amin(0))
-        return torch.cat(parts).cpu()
+        q_N, v_N = self._values(states, actions)
+        return q_N - v_N
+
+    def comparisons(self, states: Sequence[Ids], actions: Sequence[Ids], count: int) -> Tensor:
+        """Return how much better each answer is than the mean of the others at its state, (N,).
+
+        The mean of the others' Q is an estimate of V that needs no second network: where all
+        answers are the same it is off by nothing, and no answer is pushed.
+
+        Args:
+            states: Each state `count` times in a row.
+            actions: The answers.
+            count: How many answers there are at each state; at least 2.
+        """
+        q_SC = self._values(states, actions)[0].view(-1, count)
+        others_SC = (q_SC.sum(1, keepdim=True) - q_SC) / (count - 1)
+        return (q_SC - others_SC).flatten()
 
     @torch.no_grad()
     def scores(self, state: Ids, actions: Sequence[Ids]) -> Tensor:
@@ -135,6 +145,16 @@ class UtteranceCritic:
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.updates = state["updates"]
+
+    @torch.no_grad()
+    def _values(self, states: Sequence[Ids], actions: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+        """Return the lesser head's Q(s, a) and V(s), each (N,), on the CPU."""
+        q_parts, v_parts = list[Tensor](), list[Tensor]()
+        for rows in self._parts(len(states)):
+            encoded_NH = self.critic.encode(states[rows])
+            q_parts.append(self.critic.q(encoded_NH, self.critic.encode(actions[rows])).amin(0))
+            v_parts.append(self.critic.v(encoded_NH).amin(0))
+        return torch.cat(q_parts).cpu(), torch.cat(v_parts).cpu()
 
     def _accumulate(
         self, part: Sequence[Transition], fresh: Sequence[Ids] | None, share: float

@@ -6,6 +6,7 @@
 | `random`, `random:SEED` | an admissible command by chance |
 | `human`, `human:NAME` | a person at the terminal, with that expert's hints |
 | `replay:FILE` | recorded actions |
+| `chai:RUN` | what the critic of an ArCHer run likes best of several answers of its model |
 | `transformers:FOLDER`, a folder, or an id such as `Qwen/Qwen3-0.6B` | a local language model |
 
 A package adds its own with an entry point in the group `agentgym.policies`: a callable that takes

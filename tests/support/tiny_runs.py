@@ -39,8 +39,10 @@ def make_trainer(algorithm: str, model: Path, run: Path, base: dict[str, Any], *
     trainer_class = trainers.load(algorithm)
     config = load(trainer_class.config_class, [], [f"model.path={model}", *given], base)
     if (run / "run.json").exists():
-        return trainer_class(config, RunDir.resume(run, command=algorithm, config=config))
-    return trainer_class(config, RunDir.create(run, command=algorithm, config=config))
+        return trainer_class(
+            config, RunDir.resume(run, command=f"train {algorithm}", config=config)
+        )
+    return trainer_class(config, RunDir.create(run, command=f"train {algorithm}", config=config))
 
 
 def main() -> None:

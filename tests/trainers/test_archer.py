@@ -1,5 +1,6 @@
 """ArCHer's invariants (AR1 to AR7), its buffer, and its variants."""
 
+import asyncio
 import copy
 import math
 from collections.abc import Sequence
@@ -10,15 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toy_envs
 from tiny_runs import ON_POLICY, make_trainer, tiny_folder
 from torch import Tensor
 from training_cases import VOCABULARY, tiny_model, trajectory
 from transformers import AutoTokenizer, BertConfig, BertModel
 
+from agentgym.cli import ExitCode, main
 from agentgym.errors import ConfigError, DataError, UsageError
 from agentgym.metrics import read_metrics
 from agentgym.stop_reason import StopReason
+from agentgym.store import Store
 from agentgym.trainers.batch import TurnTable
+from agentgym.trainers.chai import Chai
 from agentgym.trainers.double_critic import (
     DoubleCritic,
     bootstrapped,
@@ -320,6 +325,18 @@ def test_advantages_take_the_lesser_head_of_each() -> None:
     assert made.scores(one[0], answers).tolist() == [0.0, 4.0]
 
 
+def test_answers_at_one_state_are_compared_with_each_other() -> None:
+    made = tabular()
+    with torch.no_grad():
+        made.critic.q_table[0, 2, 5:8] = torch.tensor([3.0, 1.0, 2.0])
+        made.critic.q_table[1, 2, 5:8] = torch.tensor([4.0, 1.0, 9.0])
+        made.critic.v_table[:] = 100.0  # is not asked
+    ids = {n: np.array([n], np.int32) for n in range(VOCABULARY)}
+    states = [ids[2]] * 3 + [ids[3]] * 3
+    compared = made.comparisons(states, [ids[a] for a in (5, 6, 7, 5, 5, 5)], 3)
+    torch.testing.assert_close(compared, torch.tensor([1.5, -1.5, 0.0, 0.0, 0.0, 0.0]))
+
+
 def test_a_restored_critic_goes_on_bit_for_bit() -> None:
     batch = of(trajectory([0.0, 1.0], actions=[2, 3]))
     fresh = [t.action_ids for t in batch]
@@ -387,6 +404,7 @@ VARIANTS = {
     "policy's states": ("critic.encoder.kind=policy",),
     "adapters": ("model.lora.rank=4", "critic.encoder.kind=policy"),
     "divergence": ("loss.kl_coef=0.1",),
+    "several answers": ("actor.answers=3",),
 }
 
 
@@ -486,6 +504,46 @@ def test_chai_changes_no_weight_and_says_what_the_critic_likes(model: Path, tmp_
 
 
 @pytest.mark.integration
+def test_a_finished_run_is_played_with_its_critics_choice(model: Path, tmp_path: Path) -> None:
+    trainer = archer(model, tmp_path / "run", "steps=1", "format_penalty=0.5")
+    trainer.train()
+    played = tmp_path / "eval"
+    words = ["--policy", f"chai:{tmp_path / 'run'}", "--episodes", "2", "--out", str(played)]
+    assert main(["eval", toy_envs.COUNTER, *words, "max_turns=2"]) is ExitCode.OK
+    turns = [turn for trajectory in Store.open(played) for turn in trajectory.turns]
+    assert turns
+    assert all(len(turn.completion_ids) for turn in turns)
+
+
+@pytest.mark.integration
+def test_a_finished_runs_weights_and_critic_come_back_whole(model: Path, tmp_path: Path) -> None:
+    trainer = archer(model, tmp_path / "run", "steps=1", "format_penalty=0.5", "model.lora.rank=2")
+    trainer.train()
+    policy = Chai(tmp_path / "run", count=2)
+    state, answers = np.array([5, 6], np.int32), [np.array([a], np.int32) for a in (7, 8)]
+    wanted = trainer.critic.scores(state, answers)
+    assert wanted.abs().sum() > 0
+    assert torch.equal(policy.score(state, answers), wanted)
+    assert policy.count == 2
+    asyncio.run(policy.close())
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "trained", "message"),
+    [("grpo", True, "needs the critic"), ("archer", False, "no checkpoint yet")],
+)
+@pytest.mark.integration
+def test_a_run_without_a_critic_can_not_be_played_by_it(
+    algorithm: str, trained: bool, message: str, model: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(algorithm, model, tmp_path / "run", ON_POLICY, "steps=1")
+    if trained:
+        trainer.train()
+    with pytest.raises((UsageError, DataError), match=message):
+        Chai(tmp_path / "run")
+
+
+@pytest.mark.integration
 def test_offline_it_learns_from_a_log_and_never_acts(model: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     make_trainer("grpo", model, log, ON_POLICY).train()
@@ -530,6 +588,7 @@ def test_awr_weighs_stored_answers_within_bounds(
     [
         (("advantage.lone_member=raw",), "critic judges"),
         (("data.runs=[x]", "best_of=2"), "there are none"),
+        (("actor.objective=awr", "actor.answers=2"), "samples answers"),
         (("actor.objective=awr", "baseline.enabled=true"), "no ratio and no baseline"),
         (("actor.objective=awr", "loss.ratio_level=token"), "no ratio and no baseline"),
     ],
