@@ -16,6 +16,8 @@ Variants, which go together as one likes:
 - `actor.objective=none` and `best_of=5`: CHAI, whose policy stays as it is and says what the critic
   likes best of several answers (preset `chai`);
 - `loss.ratio_level=token`, `update.epochs=4`: the low level by PPO's clipped ratio;
+- `actor.answers=4`: several answers at a state, each compared with the mean Q of the others instead
+  of with V;
 - `baseline.enabled`: a value per token, learnt from A, is taken off (section 3.4).
 
 | | paper | released code | ours |

@@ -1,8 +1,8 @@
 """`Chai`: the policy of a finished ArCHer run whose critic chooses among its answers.
 
 What `agentgym eval ID --policy chai:RUN` plays (arXiv 2204.08426): the model samples several
-answers, and the one with the highest Qbar is said. It is worth asking of any ArCHer run, not of the
-preset `chai` alone.
+answers, and the one with the highest Qbar is said. Any finished run of ArCHer can be played so, not
+those of the preset `chai` alone.
 """
 
 from pathlib import Path
