@@ -12,7 +12,7 @@ TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
 # What `python3 -m venv` and the editable install need from Debian, and what the sandboxes do.
 DEBIAN_PACKAGES := python3-venv git
-SANDBOX_PACKAGES := bubblewrap python3 curl docker.io debootstrap
+SANDBOX_PACKAGES := bubblewrap python3 curl docker.io debootstrap runsc
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint typecheck unit demo parity bench docs clean

@@ -51,6 +51,8 @@ for name, source in sent["sources"]:
 module.main(sent)
 """
 _EVENT_SECONDS = 0.5
+_GVISOR, _GVISOR_THREADS = "runsc", 128
+"""gVisor's kernel runs in the container, with threads that its limit counts."""
 _NO_SUCH_FOLDER = "bind source path does not exist"
 
 
@@ -267,7 +269,8 @@ def _arguments(recipe: Recipe, meeting: str | None) -> dict[str, Any]:
         "cap_drop": ["ALL"],
         "cap_add": list(CAPABILITIES),
         "security_opt": ["no-new-privileges"],
-        "pids_limit": recipe.processes + 2,  # and the keeper and its launcher
+        # And the keeper and its launcher, and what the runtime runs in there itself.
+        "pids_limit": recipe.processes + 2 + _GVISOR_THREADS * (recipe.runtime == _GVISOR),
         "mem_limit": memory,
         "memswap_limit": memory,
         "nano_cpus": None if recipe.cpus is None else int(recipe.cpus * 1e9),

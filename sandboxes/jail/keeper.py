@@ -279,7 +279,7 @@ class Keeper:
                 fed = name in ("stdin", "orders")
                 theirs[name], ours[name] = (read, write) if fed else (write, read)
                 os.set_blocking(ours[name], False)
-            pid, exited = self._launcher.start(list(theirs.values()))
+            started = self._launcher.start(list(theirs.values()))
         except BaseException:
             for fd in ours.values():
                 if fd >= 0:
@@ -288,7 +288,7 @@ class Keeper:
         finally:
             for fd in theirs.values():
                 os.close(fd)
-        return Process(pid, exited, **ours)
+        return Process(started.pid, started.exited, started.signal, **ours)
 
     def _take_spare(self) -> Process | None:
         """Return the spare program, if it is there and lives."""

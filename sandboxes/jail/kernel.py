@@ -7,9 +7,12 @@ and imports nothing but the standard library.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 
 NEWNS = 0x00020000
 NEWCGROUP = 0x02000000
@@ -138,8 +141,12 @@ def end_with_parent() -> None:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of what this process's descendants leave behind."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    """Become the parent of what this process's descendants leave behind.
+
+    With a gVisor that knows no such thing, process 1 becomes it.
+    """
+    with _unless_unknown():
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def restrict(seccomp: bytes) -> None:
@@ -149,7 +156,8 @@ def restrict(seccomp: bytes) -> None:
         seccomp: The filter, as an array of `struct sock_filter`.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_CAP_AMBIENT, 4)
+    with _unless_unknown():
+        _prctl(_PR_CAP_AMBIENT, 4)
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, *_longs(capability, 0, 0, 0)) < 0:
             break  # the kernel knows no more of them
@@ -165,6 +173,16 @@ def drop_capabilities() -> None:
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     none = (ctypes.c_uint32 * 6)()
     _checked(_libc.syscall(ctypes.c_long(_CAPSET[_machine]), header, none), "capset")
+
+
+@contextmanager
+def _unless_unknown() -> Generator[None, None, None]:
+    """Pass over what the kernel doesn't know: gVisor's does without much that Linux has."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:
+            raise
 
 
 def _prctl(option: int, value: int) -> None:

@@ -15,22 +15,42 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from agentgym.sandboxes.jail import kernel
+from agentgym.sandboxes.jail.exits import Exits
 
 _CONTROL = 3
 _ANSWER_SECONDS = 10.0
 _SETTLE_SECONDS = 2.0
 _BRISK_SECONDS = 0.002
 _ROUND_SECONDS = 0.0002
-_REQUEST = struct.Struct("<ii")
+_REQUEST = struct.Struct("<cii")
+_STARTED = struct.Struct("<i?")
 _SETTLED = struct.Struct("<id?")
-_READY, _START = b"ready", b"start"
+_READY = b"ready"
+_START, _SIGNAL, _SETTLE = b"f", b"k", b"e"
 _RUNNING = -1
+_STOPPED_IN_GVISOR = os.CLD_KILLED, 127
 
 
 class LauncherGoneError(Exception):
     """The launcher does not answer; without it there is no box."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A program that was started.
+
+    Attributes:
+        pid: Its number, as the launcher sees it.
+        exited: A descriptor that can be read once it has exited.
+        signal: Sends it a signal; nothing happens if it has exited.
+    """
+
+    pid: int
+    exited: int
+    signal: Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -95,14 +115,8 @@ class Launcher:
         if answer != _READY:
             raise OSError(answer.decode())
 
-    def start(self, fds: Sequence[int]) -> tuple[int, int]:
-        """Start a program.
-
-        Args:
-            fds: Its descriptors.
-
-        Returns:
-            Its number, as the launcher sees it, and a descriptor that can be read once it exited.
+    def start(self, fds: Sequence[int]) -> Started:
+        """Start a program that has these descriptors.
 
         Raises:
             OSError: If there can't be another process.
@@ -115,10 +129,18 @@ class Launcher:
             raise LauncherGoneError from fault
         if not answer:
             raise LauncherGoneError
-        number = int(answer)
-        if number < 0:
-            raise OSError(-number, os.strerror(-number))
-        return number, exited[0]
+        pid, signals = _STARTED.unpack(answer)
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        send = partial(_send, exited[0]) if signals else partial(self._pass_on, pid)
+        return Started(pid, exited[0], send)
+
+    def _pass_on(self, pid: int, number: int) -> None:
+        """Have the launcher send a signal, which nobody answers: it does one thing at a time."""
+        try:
+            self._control.send(_REQUEST.pack(_SIGNAL, pid, number))
+        except OSError as fault:
+            raise LauncherGoneError from fault
 
     def settle(self, exited: int, kept: int) -> Settled:
         """End every program of the box, but one that is stopped until it gets SIGCONT.
@@ -131,7 +153,7 @@ class Launcher:
             LauncherGoneError: If there is no answer.
         """
         try:
-            self._control.send(_REQUEST.pack(exited, kept))
+            self._control.send(_REQUEST.pack(_SETTLE, exited, kept))
             answer = self._control.recv(64)
         except OSError as fault:
             raise LauncherGoneError from fault
@@ -141,32 +163,45 @@ class Launcher:
         return Settled(None if status == _RUNNING else status, cpu, there)
 
 
+def _send(exited: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(exited, number)
+
+
 def _serve(control: socket.socket, become: Callable[[Sequence[int]], None]) -> None:
     """Serve a keeper until it is gone."""
+    exits = Exits()
     while True:
         request, fds, _, _ = socket.recv_fds(control, 64, 8)
         if not request:
             return
         if request == _START:
             try:
-                _start(control, fds, become)
+                _start(control, fds, become, exits)
             except OSError as fault:
-                control.send(b"%d" % -(fault.errno or 1))
+                control.send(_STARTED.pack(-(fault.errno or 1), False))
             finally:
                 for fd in fds:
                     os.close(fd)
+            continue
+        kind, pid, other = _REQUEST.unpack(request)
+        if kind == _SIGNAL:
+            with suppress(ProcessLookupError):
+                os.kill(pid, other)
         else:
-            exited, kept = _REQUEST.unpack(request)
             status, cpu = _RUNNING, 0.0
-            if exited:
-                _, status, usage = os.wait4(exited, 0)
+            if pid:
+                _, status, usage = os.wait4(pid, 0)
                 cpu = usage.ru_utime + usage.ru_stime
-            there = _stop_all_but(kept) if kept else _end_all()
+            there = _stop_all_but(other) if other else _end_all()
             control.send(_SETTLED.pack(status, cpu, there))
 
 
 def _start(
-    control: socket.socket, fds: Sequence[int], become: Callable[[Sequence[int]], None]
+    control: socket.socket,
+    fds: Sequence[int],
+    become: Callable[[Sequence[int]], None],
+    exits: Exits,
 ) -> None:
     """Start a program, and tell the keeper of it.
 
@@ -175,13 +210,14 @@ def _start(
     """
     pid = os.fork()
     if pid == 0:
+        exits.end()
         become(fds)
     try:
-        exited = os.pidfd_open(pid)
+        exited = exits.of(pid)
         try:
             # It fails where programs of the same user, be it in other boxes, have too many
             # descriptors under way.
-            socket.send_fds(control, [b"%d" % pid], [exited])
+            socket.send_fds(control, [_STARTED.pack(pid, exits.signals)], [exited])
         finally:
             os.close(exited)
     except OSError:
@@ -216,7 +252,7 @@ def _stop_all_but(kept: int) -> bool:
         # A process with a thread that waits for a child of vfork stops when that child has ended.
         events = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT
         found = os.waitid(os.P_PID, kept, events)
-        if found is not None and found.si_code != os.CLD_STOPPED:
+        if found is not None and not _is_stopped(found):
             return False
         if found is not None and not others:
             return True
@@ -229,6 +265,12 @@ def _stop_all_but(kept: int) -> bool:
             os.sched_yield()
         else:
             time.sleep(_ROUND_SECONDS)
+
+
+def _is_stopped(found: os.waitid_result) -> bool:
+    # gVisor says "killed by signal 127" of it, which there is none of.
+    told = found.si_code, found.si_status
+    return found.si_code == os.CLD_STOPPED or told == _STOPPED_IN_GVISOR
 
 
 def _reap(kept: int) -> bool:

@@ -10,7 +10,6 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +52,8 @@ class Process:
 
     Attributes:
         pid: Its number, as its launcher sees it.
-        exited: A descriptor that can be read once it has exited, and signals it.
+        exited: A descriptor that can be read once it has exited.
+        signal: Sends it a signal; nothing happens if it has exited.
         orders: Our end of where it is told what to do; -1 once that is closed.
         stdin: Of what it reads; -1 once that is closed.
         stdout: Our end of what it prints.
@@ -63,6 +63,7 @@ class Process:
 
     pid: int
     exited: int
+    signal: Callable[[int], None]
     orders: int
     stdin: int
     stdout: int
@@ -79,11 +80,6 @@ class Process:
     def alive(self) -> bool:
         """Whether it has not exited yet."""
         return not select.select([self.exited], [], [], 0)[0]
-
-    def signal(self, number: int) -> None:
-        """Send it a signal."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.exited, number)
 
     def forget(self) -> None:
         """Drop what lies in its pipes."""

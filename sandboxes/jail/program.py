@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from agentgym.sandboxes.jail import interpreter, kernel, wire
 from agentgym.sandboxes.jail.session import Session
@@ -30,7 +31,9 @@ def prepare(seccomp: bytes) -> None:
     # With 0 a core still goes to a handler that the host may have; with 1 it goes nowhere.
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     for which in (resource.RLIMIT_RTPRIO, resource.RLIMIT_NICE, resource.RLIMIT_MSGQUEUE):
-        resource.setrlimit(which, (0, 0))
+        # gVisor knows neither the limit nor what it is of; nobody else minds a lower one.
+        with suppress(ValueError):
+            resource.setrlimit(which, (0, 0))
     for which, most in ((resource.RLIMIT_MEMLOCK, 1 << 16), (resource.RLIMIT_STACK, 8 << 20)):
         _, hard = resource.getrlimit(which)
         value = most if hard == resource.RLIM_INFINITY else min(most, hard)

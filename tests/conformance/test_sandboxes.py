@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from engines import Engine
 from sandbox_servers import TOKEN, sandbox_server
 
 from agentgym.sandbox_check import ISOLATION_RULES, RULES, check_sandbox_rule
 
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
 ISOLATED = ("bubblewrap", DOCKER, "remote")
+
+# It has no way for the host's sockets to come in, and counts processes by threads of its own.
+NOT_OF_GVISOR = ("hosts", "processes")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,16 @@ def test_what_every_sandbox_that_isolates_promises(
     rule: str, backend: str, options: dict[str, Any]
 ) -> None:
     result = check_sandbox_rule(rule, backend, **options)
+    assert result.passed, result.detail
+
+
+@pytest.mark.integration
+@pytest.mark.docker
+@pytest.mark.parametrize("rule", [r for r in (*RULES, *ISOLATION_RULES) if r not in NOT_OF_GVISOR])
+def test_what_a_box_of_gvisor_promises(rule: str, engine: Engine) -> None:
+    if not engine.has_gvisor:
+        pytest.skip(f"the Docker Engine at {engine.url} has no runtime runsc; start it with one")
+    result = check_sandbox_rule(rule, "docker", **engine.options, runtime="runsc")
     assert result.passed, result.detail
 
 

@@ -31,7 +31,7 @@ def test_a_fork_that_fails_is_told_and_leaves_no_descriptor(
         serving.start()
         for _ in range(3):
             socket.send_fds(ours, [launcher._START], [nothing.fileno()] * 5)
-            assert ours.recv(64) == b"%d" % -errno.EAGAIN
+            assert launcher._STARTED.unpack(ours.recv(64)) == (-errno.EAGAIN, False)
         assert descriptors() <= before + 5
         ours.shutdown(socket.SHUT_RDWR)
         serving.join(10)
