@@ -51,6 +51,7 @@ RULES: Mapping[str, Rule] = {
     "hostile-tags": partial(hostile.in_format, "tags"),
     "hostile-tool_call": partial(hostile.in_format, "tool_call"),
     "hostile-react": partial(hostile.in_format, "react"),
+    "hostile-call": partial(hostile.in_format, "call"),
     "experts": experts.play,
     "resources": resources.released,
 }

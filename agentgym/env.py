@@ -81,8 +81,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
     an expert list its names in `experts` and implement `_expert`.
 
     Args:
-        action_format: How the model writes its actions: "plain", "tags", "tool_call", "react", or
-            an `ActionFormat` of your own.
+        action_format: How the model writes its actions: "plain", "tags", "tool_call", "react",
+            "call", or an `ActionFormat` of your own.
         max_turns: Turns after which the episode is truncated; None for no limit.
         expert: True (or an expert's name) puts what the expert would answer now into
             `info["expert_action"]`, written in `action_format`.

@@ -6,6 +6,7 @@
 | `tags` | `<tool>text</tool>` |
 | `tool_call` | `<tool_call>{"name": …, "arguments": {…}}</tool_call>`, as Hermes and Qwen do |
 | `react` | `Thought: …`, then `Action: tool[text]` |
+| `call` | `tool("text", option=1)`, as in Python |
 
 A format parses and renders. Both are total: any text parses to a `ParsedAction` (with `error` set
 where it makes no sense), and any action renders to a text. A format of your own is an object with
@@ -13,6 +14,7 @@ these methods.
 """
 
 from agentgym.actions.base import ActionFormat, ParsedAction
+from agentgym.actions.call import Call
 from agentgym.actions.plain import Plain
 from agentgym.actions.react import React
 from agentgym.actions.tags import Tags
@@ -21,6 +23,7 @@ from agentgym.errors import UnknownNameError
 
 __all__ = [
     "ActionFormat",
+    "Call",
     "ParsedAction",
     "Plain",
     "Tags",
@@ -34,6 +37,7 @@ _FORMATS: dict[str, type[ActionFormat]] = {
     "tags": Tags,
     "tool_call": ToolCallFormat,
     "react": React,
+    "call": Call,
 }
 
 

@@ -55,7 +55,7 @@ class Benchmark:
 TASKS = {
     "two rooms": Benchmark(
         two_rooms.ENV,
-        {"instructions": "", "corridor": 5, "max_turns": 20},
+        {"instructions": "", "corridor": 8, "max_turns": 40},
         {"expert": "wanderer", "episodes": 600, "where": []},
         150,
         0.8,
@@ -76,15 +76,18 @@ _MUON = {"name": "muon", "lr": 3e-3}
 _ON_POLICY = {"steps": 120, "tasks_per_step": 2, "group_size": 8, "optimizer": _MUON}
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "archer": {
-        "steps": 40,
+        "steps": 20,
         "tasks_per_step": 16,
         "warmup_steps": 6,
-        "optimizer": _MUON,
-        "actor": {"answers": 4, "batch_size": 64, "steps": 4, "whiten": True},
+        "optimizer": {"name": "muon", "lr": 1e-3, "schedule": "cosine"},
+        # So many updates between rollouts want something that holds the policy.
+        "loss": {"kl_coef": 0.1},
+        "actor": {"answers": 4, "batch_size": 64, "steps": 40, "whiten": True},
         "critic": {
+            "backup": "expectile",
             "batch_size": 256,
             "micro_batch_size": 256,
-            "steps": 40,
+            "steps": 120,
             "optimizer": {"lr": 1e-3},
         },
     },
@@ -92,7 +95,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "grpo": _ON_POLICY,
     "filtered_bc": _ON_POLICY,
 }
-"""Every step is 16 episodes; ArCHer, whose steps take longer, has a third as many of them."""
+"""Every step is 16 episodes; ArCHer, whose steps take longer, has a sixth as many of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from agentgym.actions.base import render_thought, split_thought
 from agentgym.errors import UnknownNameError
 from agentgym.tool import ToolCall, ToolSpec
 
-FORMATS = ("plain", "tags", "tool_call", "react")
+FORMATS = ("plain", "tags", "tool_call", "react", "call")
 ACT = ToolSpec.text("act", "Acts.", "command", "the command")
 CLICK = ToolSpec(
     "click",
@@ -107,6 +107,13 @@ def test_any_text_is_an_action_that_can_be_written(name: str, text: str) -> None
         '<tool_call>{"a":1.' + "1" * 1_000_000 + "}</tool_call>",
         '<tool_call>{"name":"' + "\\" * 1_000_000 + '"}</tool_call>',
         "<click>" + '{"x":' * 200_000 + "</click>",
+        "-" * 1_000_000,
+        "-" * 19_000,
+        "not " * 4_000 + "x",
+        "+".join("a" * 9_000),
+        "act(" * 4_000,
+        "act" + ".a" * 9_000,
+        "act(*" + "'a' " * 4_000 + ")",
         "<click>{" + ",".join(f'"k{i}":1' for i in range(90_000)) + "}</click>",
     ],
     ids=lambda text: f"{text[:14]!r}",
@@ -122,7 +129,7 @@ def test_a_megabyte_of_anything_parses(name: str, text: str) -> None:
 def test_formats_with_many_calls_a_turn_read_back_what_they_wrote(
     calls: list[ToolCall], thought: str
 ) -> None:
-    for name in ("tags", "tool_call"):
+    for name in ("tags", "tool_call", "call"):
         writer = action_format(name)
         action = ParsedAction(tuple(calls), thought)
         assert writer.parse(writer.render(action, TOOLS), TOOLS) == action
@@ -219,12 +226,43 @@ def test_the_model_is_told_what_is_wrong_with_a_call(arguments: str, mistake: st
         ("react", "Let me think.", "No action"),
         ("react", "Action: 3 + 4", "tool[argument]"),
         ("react", "Action: fly[away]", "There is no tool 'fly'"),
+        ("call", "", "No action"),
+        ("call", "Let me think.", "no call as in Python"),
+        ("call", "3 + 4", "must be a call"),
+        ("call", "x = act('go')", "must be a call"),
+        ("call", "window.act('go')", "must be a call"),
+        ("call", "fly()", "There is no tool 'fly'"),
+        ("call", "act(go)", "put texts into quotes"),
+        ("call", "act(__import__('os').getcwd())", "put texts into quotes"),
+        ("call", "act('go', 'on')", "takes at most 1 arguments"),
+        ("call", "act('go', command='on')", "command is given twice"),
+        ("call", "act(**{'command': 'go'})", "can't be unpacked"),
+        ("call", "click(1)", "'y' is a required property"),
+        ("call", "click(1, '2')", "y: '2' is not of type 'integer'"),
     ],
 )
 def test_the_model_is_told_what_is_wrong_with_its_text(name: str, text: str, mistake: str) -> None:
     error = action_format(name).parse(text, TOOLS).error
     assert error is not None
     assert mistake in error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "click(3, -4)",
+        "click(x=3, y=-4)",
+        "click(y=-4, x=3)",
+        "<think>There it is.</think>\nclick(3, -4)",
+        "There it is.\n```\nclick(3, -4)\n```",
+        "There it is.\n```python\nclick(3,\n      -4)  # the button\n```\nDone.",
+    ],
+)
+def test_a_call_is_read_however_it_is_written(text: str) -> None:
+    parsed = action_format("call").parse(text, TOOLS)
+    assert parsed.error is None
+    assert parsed.calls == (ToolCall("click", {"x": 3, "y": -4}),)
+    assert parsed.thought in ("", "There it is.")
 
 
 def test_plain_needs_a_tool_that_takes_a_text() -> None:

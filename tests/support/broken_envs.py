@@ -434,6 +434,12 @@ class WritesUtf8(Squeamish):
         return "\ud800" in text
 
 
+@breaks("hostile-call", "white space in a call of say")
+class HatesSpokenSilence(Squeamish):
+    def bad(self, text: str) -> bool:
+        return text.isspace() and self.calls[0].name == "say"
+
+
 @breaks("hostile-plain", "control characters")
 class HatesBells(Squeamish):
     def bad(self, text: str) -> bool:
