@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 
-# What `python3 -m venv` and the editable install need from Debian, and what the sandboxes do.
+# What `python3 -m venv` and the editable install need from Debian, what the sandboxes do, and what browsers do.
 DEBIAN_PACKAGES := python3-venv git
 SANDBOX_PACKAGES := bubblewrap python3 curl docker.io debootstrap runsc
+BROWSER_PACKAGES := chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test check lint typecheck unit demo parity bench docs clean
@@ -35,7 +36,7 @@ $(VENV)/.for-demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.for-all: $(VENV)/.made pyproject.toml
-	@sh scripts/debian-packages.sh $(SANDBOX_PACKAGES)
+	@sh scripts/debian-packages.sh $(SANDBOX_PACKAGES) $(BROWSER_PACKAGES)
 	$(PIP) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.for-demo
 

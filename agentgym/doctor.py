@@ -55,6 +55,8 @@ _PACKAGES = {
     "matplotlib": "plot",
     "math_verify": "code",
     "mcp": "mcp",
+    "playwright": "web",
+    "miniwob": "web",
     "textworld": "alfworld",
     "alfworld": "alfworld",
     "tensorboard": "tensorboard",

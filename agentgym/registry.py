@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
@@ -27,6 +28,22 @@ _ID = re.compile(r"[\w.:-]+/[\w.:-]+-v\d+")
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _ours: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Environments that are one class with different arguments.
+
+    An entry point in the group `agentgym.envs` whose name has a "*" names one of these. Unlike a
+    class, it is loaded by `import agentgym`, so it lies in a module that imports next to nothing.
+
+    Attributes:
+        entry_point: "module:Class", imported at the first `make`.
+        members: Arguments of the class, by id.
+    """
+
+    entry_point: str
+    members: Mapping[str, Mapping[str, Any]]
 
 
 def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
@@ -67,15 +84,18 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
 def register_installed() -> None:
     """Register every environment that an installed package offers. Called by `import agentgym`.
 
-    A package whose id is malformed is passed over with a warning: it must not keep everybody else
-    from importing agentgym.
+    A package whose id is malformed, or whose family can't be loaded, is passed over with a warning:
+    it must not keep everybody else from importing agentgym.
     """
     for point in entry_points(group=ENV_GROUP):
-        if point.name in gymnasium_registry:
-            continue
         try:
-            register(point.name, point.value)
-        except UsageError as fault:
+            family = Family(point.value, {point.name: {}})
+            if "*" in point.name:
+                family = cast("Family", point.load())
+            for env_id, kwargs in family.members.items():
+                if env_id not in gymnasium_registry:
+                    register(env_id, family.entry_point, **kwargs)
+        except (UsageError, ImportError, AttributeError) as fault:
             owner = point.dist.name if point.dist else point.value
             warnings.warn(f"Not registered, from {owner}: {fault}", stacklevel=2)
 
@@ -207,6 +227,8 @@ _EXTRAS: Mapping[str, str] = {
     "uvicorn": "serve",
     "prometheus_client": "serve",
     "httpx": "remote",
+    "playwright": "web",
+    "PIL": "web",
 }
 
 

@@ -90,7 +90,7 @@ def is_placeholder(words: list[str]) -> bool:
 def test_every_environment_and_trainer_has_a_page_in_the_navigation() -> None:
     points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     wanted = {
-        f"environments/{env_id.partition('/')[2].rpartition('-v')[0].lower()}.md"
+        f"environments/{env_id.partition('/')[2].rpartition('-v')[0].removesuffix('-*').lower()}.md"
         for env_id in points["agentgym.envs"]
     } | {f"algorithms/{name}.md" for name in points["agentgym.trainers"]}
     assert wanted <= navigation()

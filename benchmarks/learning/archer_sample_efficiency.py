@@ -61,7 +61,8 @@ TASKS = {
         0.8,
         # Without it what can't be done costs a turn and no more, and every algorithm drifts there.
         {"format_penalty": 0.2, "format_penalty_per": "turn"},
-        {"encoder": {"max_length": 8}},  # the last observation says all that matters
+        # The last observation says all that matters, and what was done once can be done again.
+        {"encoder": {"max_length": 8}, "backup": "expectile"},
     ),
     "twenty questions": Benchmark(
         "agentgym/TwentyQuestions-v0",
@@ -84,7 +85,6 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
         "loss": {"kl_coef": 0.1},
         "actor": {"answers": 4, "batch_size": 64, "steps": 40, "whiten": True},
         "critic": {
-            "backup": "expectile",
             "batch_size": 256,
             "micro_batch_size": 256,
             "steps": 120,

@@ -1,0 +1,5 @@
+"""Environments in a web browser."""
+
+from agentgym.envs.web.miniwob import MiniWoBEnv
+
+__all__ = ["MiniWoBEnv"]

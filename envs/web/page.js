@@ -1,0 +1,469 @@
+// What runs inside every page: elements get numbers, and the page is written out as text.
+//
+// It is there before the page's own scripts, and changes nothing that they see but that
+// addEventListener remembers which elements listen for a pointer: that is how what can be clicked
+// is told from what can't, whatever library a page is made with.
+(() => {
+  if (Object.prototype.hasOwnProperty.call(window, "__agentgym")) return;
+
+  const POINTER = new Set(["click", "mousedown", "mouseup", "pointerdown", "pointerup", "dblclick",
+    "touchstart", "mouseover", "mouseenter", "dragstart"]);
+  const listening = new WeakSet();
+  const original = EventTarget.prototype.addEventListener;
+  EventTarget.prototype.addEventListener = function addEventListener(type, ...rest) {
+    if (POINTER.has(type) && this instanceof Element) listening.add(this);
+    return original.call(this, type, ...rest);
+  };
+
+  const LEFT_OUT = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "HEAD", "META", "LINK",
+    "TITLE", "BR", "DEFS", "SOURCE", "PARAM"]);
+  const ROLES = {
+    BUTTON: "button", TEXTAREA: "textbox", H1: "heading", H2: "heading", H3: "heading",
+    H4: "heading", H5: "heading", H6: "heading", IMG: "img", CANVAS: "canvas", LABEL: "label",
+    LI: "listitem", UL: "list", OL: "list", TABLE: "table", TR: "row", TD: "cell",
+    TH: "columnheader", FORM: "form", DIALOG: "dialog", OPTION: "option", OPTGROUP: "group",
+    SUMMARY: "button", FIELDSET: "group", NAV: "navigation", MAIN: "main", IFRAME: "iframe",
+    PROGRESS: "progressbar", VIDEO: "video", AUDIO: "audio",
+    circle: "circle", rect: "rect", ellipse: "ellipse", polygon: "polygon", path: "path",
+    line: "line", polyline: "polyline", text: "text",
+  };
+  const INPUTS = {
+    button: "button", submit: "button", reset: "button", image: "button", checkbox: "checkbox",
+    radio: "radio", range: "slider", number: "spinbutton", search: "searchbox", file: "file",
+    color: "color", date: "date", time: "time", month: "month", week: "week",
+    "datetime-local": "datetime",
+  };
+  const SHAPES = new Set(["circle", "rect", "ellipse", "polygon", "path", "line", "polyline"]);
+  const CONTROLS = new Set(["button", "link", "textbox", "searchbox", "checkbox", "radio", "slider",
+    "spinbutton", "combobox", "listbox", "option", "tab", "menuitem", "menuitemcheckbox",
+    "menuitemradio", "switch", "treeitem", "file", "color", "date", "time", "month", "week",
+    "datetime"]);
+  const GROUPS = new Set(["list", "table", "row", "form", "dialog", "group", "navigation", "main",
+    "iframe", "listbox", "combobox", "menu", "menubar", "tablist", "tabpanel", "tree", "grid",
+    "toolbar", "radiogroup"]);
+
+  let next = 1;
+  let numbers = new WeakMap();
+  let elements = new Map();
+
+  const numberOf = (element) => {
+    let number = numbers.get(element);
+    if (number === undefined) {
+      number = next++;
+      numbers.set(element, number);
+      elements.set(number, new WeakRef(element));
+    }
+    return number;
+  };
+
+  // Every frame remembers its own.
+  const listens = (element) => {
+    const view = element.ownerDocument.defaultView;
+    return view === window ? listening.has(element) : view?.__agentgym?.listens(element) ?? false;
+  };
+
+  const squeeze = (text) => text.replace(/\s+/g, " ").trim();
+
+  const roleOf = (element) => {
+    const given = element.getAttribute("role");
+    if (given === "presentation" || given === "none") return "";
+    if (given) return given.trim().split(/\s+/)[0];
+    const tag = element.tagName;
+    if (tag === "A") return element.hasAttribute("href") ? "link" : "";
+    if (tag === "INPUT") return INPUTS[element.type] ?? "textbox";
+    if (tag === "SELECT") return element.multiple || element.size > 1 ? "listbox" : "combobox";
+    if (element.isContentEditable && !element.parentElement?.isContentEditable) return "textbox";
+    return ROLES[tag] ?? "";
+  };
+
+  const controls = (element, role) => element !== element.ownerDocument.body &&
+    element !== element.ownerDocument.documentElement && (CONTROLS.has(role) || listens(element) || typeof element.onclick === "function" ||
+    typeof element.onmousedown === "function" ||
+    (element.tabIndex >= 0 && element.hasAttribute("tabindex")));
+
+  const children = (node) => {
+    if (node.shadowRoot) return [...node.shadowRoot.childNodes];
+    if (node.tagName === "SLOT") {
+      const assigned = node.assignedNodes({ flatten: true });
+      if (assigned.length) return assigned;
+    }
+    if (node.tagName === "IFRAME") {
+      try { return node.contentDocument ? [node.contentDocument.body] : []; } catch { return []; }
+    }
+    return [...node.childNodes];
+  };
+
+  const named = (element, role) => {
+    const own = element.getAttribute("aria-label");
+    if (own) return squeeze(own);
+    const by = element.getAttribute("aria-labelledby");
+    if (by) {
+      const root = element.getRootNode();
+      const parts = by.split(/\s+/).map((id) => root.getElementById?.(id)?.textContent ?? "");
+      if (squeeze(parts.join(" "))) return squeeze(parts.join(" "));
+    }
+    if (element.tagName === "INPUT" && ["button", "submit", "reset"].includes(element.type)) {
+      return squeeze(element.value || (element.type === "submit" ? "Submit" : ""));
+    }
+    if (element.labels?.length) {
+      return squeeze([...element.labels].map((label) => label.textContent).join(" "));
+    }
+    if (role === "img" && (element.alt || element.src)) {
+      return element.alt || decodeURIComponent(element.src.split("/").pop().slice(0, 80));
+    }
+    return squeeze(element.getAttribute("title") || element.getAttribute("placeholder") || "");
+  };
+
+  const intersection = (a, b) => ({
+    left: Math.max(a.left, b.left), top: Math.max(a.top, b.top),
+    right: Math.min(a.right, b.right), bottom: Math.min(a.bottom, b.bottom),
+  });
+  const isEmpty = (box) => box.right - box.left < 1 || box.bottom - box.top < 1;
+
+  const stateOf = (element, role) => {
+    const told = [];
+    if (["textbox", "searchbox", "spinbutton", "slider", "color", "date", "time", "month", "week",
+      "datetime"].includes(role)) {
+      const value = element.value ?? (element.isContentEditable ? element.innerText : null);
+      if (value !== null && value !== undefined) told.push(`value=${JSON.stringify(value)}`);
+    }
+    if (element.tagName === "TEXTAREA") told.push("multiline");
+    if (role === "combobox" && element.tagName === "SELECT") {
+      told.push(`value=${JSON.stringify(squeeze(element.selectedOptions[0]?.textContent ?? ""))}`);
+    }
+    const checked = element.getAttribute("aria-checked");
+    if (role === "checkbox" || role === "radio" || checked !== null) {
+      told.push((checked ?? String(element.checked)) === "true" ? "checked" : "unchecked");
+    }
+    if (role === "option" ? element.selected : element.getAttribute("aria-selected") === "true") {
+      told.push("selected");
+    }
+    const expanded = element.getAttribute("aria-expanded") ??
+      (element.tagName === "SUMMARY" ? String(element.parentElement?.open === true) : null);
+    if (expanded !== null) told.push(expanded === "true" ? "expanded" : "collapsed");
+    if (element.disabled || element.getAttribute("aria-disabled") === "true") told.push("disabled");
+    if (element.readOnly) told.push("readonly");
+    if (element.getRootNode().activeElement === element && element !== document.body) told.push("focused");
+    return told;
+  };
+
+  // A colour says what a shape without words is.
+  const paintOf = (element, role, style) => {
+    const told = [];
+    if (element instanceof element.ownerDocument.defaultView.SVGElement) {
+      const fill = element.getAttribute("fill") || style.fill;
+      if (fill && fill !== "none") told.push(`fill=${fill.replaceAll(" ", "")}`);
+      return told;
+    }
+    if (CONTROLS.has(role)) return told;
+    const color = element.style.backgroundColor || style.backgroundColor;
+    if (color && color !== "rgba(0, 0, 0, 0)" && color !== "transparent") {
+      told.push(`color=${color.replaceAll(" ", "")}`);
+    }
+    return told;
+  };
+
+  const hintOf = (element) => {
+    const hint = element.getAttribute("class") || element.id;
+    return hint ? [`class=${JSON.stringify(squeeze(hint).slice(0, 60))}`] : [];
+  };
+
+  const written = ({ depth, number, role, name, told }) => {
+    const words = name ? [JSON.stringify(name)] : [];
+    const parts = number === undefined ? words : [`[${number}]`, role, ...words, ...told];
+    return "  ".repeat(depth) + parts.join(" ");
+  };
+
+  const observe = (options) => {
+    const nodes = [];
+    const skipped = options.skip ?? [];
+    const walk = (node, depth, clip, offset, parentShown) => {
+      if (node.nodeType === Node.TEXT_NODE) {
+        const text = squeeze(node.data);
+        if (text && parentShown) nodes.push({ depth, name: text, told: [] });
+        return;
+      }
+      if (node.nodeType !== Node.ELEMENT_NODE || LEFT_OUT.has(node.tagName.toUpperCase())) return;
+      if (skipped.some((selector) => node.matches(selector))) return;
+      const style = getComputedStyle(node);
+      if (style.display === "none") return;
+      const rect = node.getBoundingClientRect();
+      const box = { left: rect.left + offset.x, top: rect.top + offset.y,
+        right: rect.right + offset.x, bottom: rect.bottom + offset.y };
+      const inside = style.overflow === "visible" || node === document.body ||
+        node === document.documentElement ? clip : intersection(clip, box);
+      const role = roleOf(node);
+      const isOption = role === "option" && node.tagName === "OPTION";
+      const isShape = SHAPES.has(node.tagName);
+      const seen = isOption || (style.visibility === "visible" && style.opacity !== "0" &&
+        (isShape ? rect.width + rect.height > 0 : !isEmpty(box)));
+      const isControl = seen && controls(node, role);
+      const within = children(node);
+      const isFrame = node.tagName === "IFRAME";
+      const moved = isFrame ? { x: box.left + node.clientLeft, y: box.top + node.clientTop } : offset;
+      const isShown = seen && (role !== "" || isControl);
+      const kept = nodes.length;
+      if (!(node.tagName === "TEXTAREA" || (role === "textbox" && node.isContentEditable))) {
+        if (isShown) numberOf(node);  // before what is in it, so that numbers go down the page
+        for (const child of within) {
+          walk(child, depth + (isShown ? 1 : 0), inside, moved, seen);
+        }
+      }
+      const inner = nodes.splice(kept);
+      // Words alone belong to the line of what they are in.
+      const words = inner.length > 0 && inner.every((each) => each.number === undefined);
+      const text = words ? inner.map((each) => each.name).join(" ") : "";
+      const isLeaf = inner.length === 0 || words;
+      const isDrawn = node.tagName === "text" || isShape;
+      const paint = seen && isLeaf && (!text || isDrawn) ? paintOf(node, role, style) : [];
+      const isBox = isLeaf && !text && paint.length > 0 && !GROUPS.has(role) && within.length === 0 &&
+        (isShape || node.style.backgroundColor !== "");
+      const isText = isLeaf && text !== "" && seen && !isInline(node, style);
+      if (!isShown && !isText && !isBox) { nodes.push(...inner); return; }
+      const isEmptyGroup = GROUPS.has(role) || role === "status" || role === "log";
+      if (isShown && isEmptyGroup && !isControl && inner.length === 0) return;
+      let name = named(node, role);
+      if (words && !GROUPS.has(role)) name = name && name !== text ? `${name} | ${text}` : text;
+      const told = [];
+      // An icon without words has a class that says what it is, as a rule.
+      if (!name && isControl && isLeaf && !paint.length) told.push(...hintOf(node));
+      told.push(...stateOf(node, role), ...paint);
+      if (isShape || role === "canvas" || isBox) {
+        told.push(`${Math.round(rect.width)}x${Math.round(rect.height)}`);
+      }
+      if (isControl && !CONTROLS.has(role) && role !== "") told.push("clickable");
+      const visible = isOption ? box : intersection(inside, box);
+      if (!isOption && !isShape && isEmpty(visible)) told.push("offscreen");
+      if (options.boxes) {
+        told.push(`at (${[box.left, box.top, rect.width, rect.height].map(Math.round).join(", ")})`);
+      }
+      nodes.push({
+        depth, number: numberOf(node), name, told,
+        role: role || (isText ? "text" : isControl ? "clickable" : "box"),
+      });
+      if (!words || GROUPS.has(role)) nodes.push(...inner);
+    };
+    const window_ = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
+    if (document.body) walk(document.body, 0, window_, { x: 0, y: 0 }, true);
+    return { text: nodes.map(written).join("\n"), nodes, url: location.href, title: document.title };
+  };
+
+  const INLINE = new Set(["B", "I", "EM", "STRONG", "U", "S", "SMALL", "BIG", "SUB", "SUP", "CODE",
+    "MARK", "FONT", "ABBR", "TT", "KBD", "TSPAN"]);
+  const isInline = (element) => INLINE.has(element.tagName.toUpperCase());
+
+  const describe = (element) => {
+    const role = roleOf(element) || element.tagName.toLowerCase();
+    const name = named(element, role) || squeeze(element.textContent ?? "").slice(0, 40);
+    return `[${numberOf(element)}] ${role}${name ? " " + JSON.stringify(name) : ""}`;
+  };
+
+  const find = (number) => {
+    const element = elements.get(number)?.deref();
+    if (element?.isConnected) return { element };
+    const near = [...elements.keys()]
+      .filter((known) => elements.get(known)?.deref()?.isConnected)
+      .sort((a, b) => Math.abs(a - number) - Math.abs(b - number)).slice(0, 3)
+      .map((known) => describe(elements.get(known).deref()));
+    const gone = element ? "is no longer on the page" : "does not exist";
+    return { error: `Element [${number}] ${gone}${near.length ? "; near it: " + near.join(", ") : ""}.` };
+  };
+
+  const deepest = (x, y) => {
+    let root = document, hit = null, [px, py] = [x, y];
+    for (;;) {
+      const inner = root.elementFromPoint(px, py);
+      if (!inner || inner === hit) return hit;
+      hit = inner;
+      if (inner.shadowRoot) { root = inner.shadowRoot; continue; }
+      if (inner.tagName === "IFRAME") {
+        try {
+          if (!inner.contentDocument) return hit;
+          const frame = inner.getBoundingClientRect();
+          px -= frame.left + inner.clientLeft; py -= frame.top + inner.clientTop;
+          root = inner.contentDocument;
+          continue;
+        } catch { return hit; }
+      }
+      return hit;
+    }
+  };
+
+  const isWithin = (inner, outer) => {
+    for (let node = inner; node; node = node.parentNode ?? node.host ?? null) {
+      if (node === outer) return true;
+    }
+    return false;
+  };
+
+  const frameOffset = (element) => {
+    let x = 0, y = 0;
+    for (let view = element.ownerDocument.defaultView; view && view !== window;
+      view = view.parent) {
+      const frame = view.frameElement;
+      if (!frame) break;
+      const rect = frame.getBoundingClientRect();
+      x += rect.left + frame.clientLeft; y += rect.top + frame.clientTop;
+    }
+    return { x, y };
+  };
+
+  const isDisabled = (element) => element.matches(":disabled") ||
+    element.getAttribute("aria-disabled") === "true";
+
+  // A point at which a pointer reaches the element, or why there is none.
+  const locate = (number, { enabled = true } = {}) => {
+    const { element, error } = find(number);
+    if (error) return { error };
+    const what = describe(element);
+    if (element.tagName === "OPTION" && element.closest("select")) {
+      return { error: `${what} is in a list; use select_option on ${describe(element.closest("select"))}.` };
+    }
+    if (enabled && isDisabled(element)) return { error: `${what} is disabled.` };
+    if (getComputedStyle(element).visibility !== "visible" || !element.getClientRects().length) {
+      return { error: `${what} is not visible.` };
+    }
+    element.scrollIntoViewIfNeeded?.();
+    const { x, y } = frameOffset(element);
+    let cover = null;
+    for (const rect of element.getClientRects()) {
+      for (const [across, down] of [[.5, .5], [.25, .5], [.75, .5], [.5, .25], [.5, .75], [.1, .1],
+        [.9, .9], [.1, .9], [.9, .1]]) {
+        const px = x + rect.left + across * rect.width, py = y + rect.top + down * rect.height;
+        if (px < 0 || py < 0 || px >= innerWidth || py >= innerHeight) continue;
+        const hit = deepest(px, py);
+        if (hit && (isWithin(hit, element) || hit.closest?.("label")?.control === element)) {
+          return { x: px, y: py };
+        }
+        cover ??= hit;
+      }
+    }
+    if (!cover) return { error: `${what} can't be scrolled into view.` };
+    return { error: `${what} is covered by ${describe(cover)}.` };
+  };
+
+  const focus = (number) => {
+    const { element, error } = find(number);
+    if (error) return { error };
+    if (isDisabled(element)) return { error: `${describe(element)} is disabled.` };
+    element.scrollIntoViewIfNeeded?.();
+    element.focus();
+    const root = element.getRootNode();
+    if (root.activeElement !== element) return { error: `${describe(element)} takes no focus.` };
+    return {};
+  };
+
+  const announce = (element) => {
+    element.dispatchEvent(new Event("input", { bubbles: true }));
+    element.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  const TYPED = new Set(["", "text", "search", "email", "url", "tel", "password", "number"]);
+  const fill = (number, text) => {
+    const { element, error } = find(number);
+    if (error) return { error };
+    const what = describe(element);
+    const isInput = element.tagName === "INPUT";
+    if (!isInput && element.tagName !== "TEXTAREA" && !element.isContentEditable) {
+      return { error: `${what} takes no text.` };
+    }
+    if (isInput && ["checkbox", "radio", "file", "button", "submit", "reset", "image"]
+      .includes(element.type)) return { error: `${what} takes no text.` };
+    if (isDisabled(element) || element.readOnly) {
+      return { error: `${what} is ${element.readOnly ? "read-only" : "disabled"}.` };
+    }
+    if (!element.getClientRects().length) return { error: `${what} is not visible.` };
+    const focused = focus(number);
+    if (focused.error) return focused;
+    if (isInput && !TYPED.has(element.type)) {
+      const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+      set.call(element, text);
+      if (element.value !== text && element.type !== "range") {
+        return { error: `${what} does not take ${JSON.stringify(text)}: it is a ${element.type}.` };
+      }
+      announce(element);
+      return {};
+    }
+    if (element.isContentEditable) element.ownerDocument.getSelection().selectAllChildren(element);
+    else element.select();
+    element.ownerDocument.execCommand(text ? "insertText" : "delete", false, text);
+    return {};
+  };
+
+  const select = (number, wanted) => {
+    const { element, error } = find(number);
+    if (error) return { error };
+    const what = describe(element);
+    if (element.tagName !== "SELECT") return { error: `${what} is no list to select from.` };
+    if (isDisabled(element)) return { error: `${what} is disabled.` };
+    if (wanted.length > 1 && !element.multiple) return { error: `${what} takes one option.` };
+    const options = [...element.options];
+    const chosen = [];
+    for (const each of wanted) {
+      const option = options.find((o) => squeeze(o.label) === squeeze(each)) ??
+        options.find((o) => o.value === each);
+      if (!option) {
+        const known = options.slice(0, 20).map((o) => JSON.stringify(squeeze(o.label))).join(", ");
+        return { error: `${what} has no option ${JSON.stringify(each)}; it has ${known}.` };
+      }
+      if (option.disabled) return { error: `Option ${JSON.stringify(each)} is disabled.` };
+      chosen.push(option);
+    }
+    element.scrollIntoViewIfNeeded?.();
+    element.focus();
+    for (const option of options) option.selected = chosen.includes(option);
+    announce(element);
+    return {};
+  };
+
+  const checked = (number) => {
+    const { element, error } = find(number);
+    if (error) return { error };
+    const state = element.getAttribute("aria-checked");
+    if (state === null && !["checkbox", "radio"].includes(element.type)) {
+      return { error: `${describe(element)} can't be checked.` };
+    }
+    return { checked: state === null ? element.checked : state === "true" };
+  };
+
+  const scroll = (dx, dy, number) => {
+    let element = document.scrollingElement ?? document.documentElement;
+    if (number !== null) {
+      const found = find(number);
+      if (found.error) return found;
+      element = found.element;
+    } else {
+      element = deepest(innerWidth / 2, innerHeight / 2) ?? element;
+    }
+    const before = (node) => [node.scrollLeft, node.scrollTop].join();
+    for (let node = element; node; node = node.parentElement ?? node.getRootNode().host ?? null) {
+      const was = before(node);
+      node.scrollBy({ left: dx, top: dy, behavior: "instant" });
+      if (before(node) !== was) return {};
+    }
+    return { error: "Nothing there scrolls any further in that direction." };
+  };
+
+  // Until nothing has changed for a moment: what an action started has come to rest.
+  const settle = (quiet, most) => new Promise((resolve) => {
+    const began = performance.now();
+    let last = began;
+    const observer = new MutationObserver(() => { last = performance.now(); });
+    observer.observe(document, { subtree: true, childList: true, attributes: true,
+      characterData: true });
+    const look = () => {
+      const now = performance.now();
+      const rests = document.readyState !== "loading" && now - last >= quiet;
+      if (rests || now - began >= most) { observer.disconnect(); resolve(); }
+      else setTimeout(look, Math.max(quiet - (now - last), 2));
+    };
+    setTimeout(look, quiet);
+  });
+
+  const forget = () => { next = 1; numbers = new WeakMap(); elements = new Map(); };
+
+  Object.defineProperty(window, "__agentgym", {
+    value: Object.freeze({ observe, locate, focus, fill, select, checked, scroll, settle, forget,
+      listens }),
+  });
+})();

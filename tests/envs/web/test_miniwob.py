@@ -1,0 +1,188 @@
+"""MiniWoB++'s pages as environments: goals, rewards, seeds, experts, and a browser that dies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import agentgym
+from agentgym.envs.miniwob_names import NAMES, env_id
+from agentgym.envs.web.driver import driver
+from agentgym.envs.web.miniwob import MiniWoBEnv
+from agentgym.envs.web.miniwob_experts import EXPERTS
+from agentgym.envs.web.miniwob_tasks import Episodes
+from agentgym.errors import InfraError, UnknownNameError, UsageError
+from agentgym.stop_reason import StopReason
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def click_test() -> Iterator[MiniWoBEnv]:
+    env = MiniWoBEnv(task="click-test")
+    yield env
+    env.close()
+
+
+def test_every_page_has_an_id() -> None:
+    ids = [name for name in agentgym.list_envs() if name.startswith("agentgym/MiniWoB-")]
+    assert len(NAMES) == 125
+    assert set(ids) == {"agentgym/MiniWoB-v0", *map(env_id, NAMES)}
+    env = agentgym.make("agentgym/MiniWoB-ClickTest2-v0")
+    assert env.tasks[3].id == "click-test-2/3"
+
+
+def test_an_episode_from_goal_to_reward(click_test: MiniWoBEnv) -> None:
+    observation, info = click_test.reset(seed=0)
+    assert observation["text"] == 'Click the button.\n[1] button "Click Me!"'
+    assert click_test.task.goal == "Click the button."
+    assert info["success"] is False
+    observation, reward, terminated, truncated, info = click_test.step("click(1)")
+    assert (reward, terminated, truncated) == (1.0, True, False)
+    assert info["stop_reason"] is StopReason.SUCCESS
+
+
+def test_what_cannot_be_done_is_told_and_costs_a_turn(click_test: MiniWoBEnv) -> None:
+    click_test.reset(seed=0)
+    observation, reward, terminated, _, info = click_test.step("click(7)")
+    assert info["action_error"] == ('Element [7] does not exist; near it: [1] button "Click Me!".')
+    assert info["action_error"] in observation["text"]
+    assert '[1] button "Click Me!"' in observation["text"]
+    assert (reward, terminated, info["turn"]) == (0.0, False, 1)
+
+
+def test_a_wrong_click_is_a_failure() -> None:
+    env = MiniWoBEnv(task="click-test-2")
+    observation, _ = env.reset(options={"task": 1})
+    assert observation["text"].splitlines() == [
+        "Click button ONE.",
+        '[1] button "ONE"',
+        '[2] button "TWO"',
+    ]
+    _, reward, terminated, _, info = env.step("click(2)")
+    assert (reward, terminated, info["stop_reason"]) == (-1.0, True, StopReason.FAILURE)
+    env.close()
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_the_same_seed_is_the_same_page_whatever_was_there_before(page: str) -> None:
+    one, other = MiniWoBEnv(task=page), MiniWoBEnv(task=page)
+    try:
+        first = one.reset(options={"task": 5})[0]["text"]
+        one.step("mouse_click(80, 120)")
+        one.reset(options={"task": 2})
+        assert one.reset(options={"task": 5})[0]["text"] == first
+        assert other.reset(options={"task": 5})[0]["text"] == first
+    finally:
+        one.close()
+        other.close()
+
+
+@pytest.mark.parametrize("page", EXPERTS)
+def test_the_expert_solves_its_page(page: str) -> None:
+    env = MiniWoBEnv(task=page, expert=True)
+    for task in range(5):
+        _, info = env.reset(options={"task": task})
+        reward, over = 0.0, False
+        while not over:
+            assert info["expert_action"] is not None, env.render()
+            _, reward, terminated, truncated, info = env.step(info["expert_action"])
+            over = terminated or truncated
+        assert reward == 1.0
+    env.close()
+
+
+def test_the_page_s_own_time_limit_truncates() -> None:
+    env = MiniWoBEnv(task="click-test", time_limit=True)
+    env.reset(seed=0)
+    assert env._loan is not None
+    page = env._loan.page
+    driver().run(
+        page.evaluate("() => { window.__agentgymTime = 300 }"), stage="t", what="page", seconds=5
+    )
+    env.reset(seed=0)
+    driver().run(
+        page.evaluate("() => new Promise((done) => setTimeout(done, 400))"),
+        stage="wait",
+        what="page",
+        seconds=5,
+    )
+    _, reward, terminated, truncated, info = env.step("noop()")
+    assert (reward, terminated, truncated) == (-1.0, False, True)
+    assert info["stop_reason"] is StopReason.TIME_LIMIT
+    env.close()
+
+
+def test_screenshots_are_observations_where_they_are_asked_for() -> None:
+    env = MiniWoBEnv(task="click-color", screenshot=True)
+    observation, _ = env.reset(seed=0)
+    assert "image" in observation
+    assert env.observation_space.contains(observation)
+    assert observation["image"].std() > 10
+    env.close()
+
+
+def browser_processes() -> list[int]:
+    """Return the browsers that this process has started, the main process of each."""
+    found: list[int] = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        mine = f"--agentgym-owner={os.getpid()}".encode()
+        if mine in words and not any(w.startswith(b"--type=") for w in words):
+            found.append(int(name))
+    return found
+
+
+def test_a_browser_that_is_killed_is_nobody_s_reward_and_heals() -> None:
+    envs = [MiniWoBEnv(task="click-test") for _ in range(8)]
+    for env in envs:
+        env.reset(seed=0)
+    killed = browser_processes()
+    assert killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+    def step(env: MiniWoBEnv) -> Any:
+        try:
+            return env.step("click(1)")
+        except InfraError as fault:
+            return fault
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(step, envs))
+    assert all(isinstance(outcome, InfraError) for outcome in outcomes)
+    for env in envs:
+        env.reset(seed=0)
+        assert env.step("click(1)")[1] == 1.0
+        env.close()
+
+
+def test_what_there_is_none_of_is_named() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'click-test'"):
+        MiniWoBEnv(task="clicktest")
+    with pytest.raises(UnknownNameError, match="split"):
+        MiniWoBEnv(task="click-test", split="test")
+    with pytest.raises(UsageError, match="time_limit"):
+        MiniWoBEnv(task="click-test", time_decay=True)
+
+
+def test_splits_share_no_seed() -> None:
+    pages = ("click-test", "click-link")
+    train, valid = Episodes(pages, "train", 3), Episodes(pages, "valid", 3)
+    assert [train[i].id for i in range(4)] == [
+        "click-test/0",
+        "click-link/0",
+        "click-test/1",
+        "click-link/1",
+    ]
+    assert valid[0].id == "click-test/1000000000"
+    assert all(train.find(train[i].id) == i for i in range(len(train)))
+    with pytest.raises(UnknownNameError):
+        train.find(valid[0].id)
