@@ -14,7 +14,7 @@ from agentgym.envs.miniwob_names import NAMES
 from agentgym.envs.web.actions import COORDINATES, ELEMENTS, NOOP
 from agentgym.envs.web.base import WebEnv
 from agentgym.envs.web.browser import BrowserRecipe
-from agentgym.envs.web.miniwob_experts import advice
+from agentgym.envs.web.miniwob_solvers import advice
 from agentgym.envs.web.miniwob_tasks import RELOADED, Episodes, folder
 from agentgym.envs.web.page import WebPage
 from agentgym.envs.web.sight import Sight
@@ -72,7 +72,7 @@ class MiniWoBEnv(WebEnv):
         max_turns: Turns after which the episode is truncated.
         action_format: See `AgentEnv`; "call" reads BrowserGym's actions.
         expert: See `AgentEnv`; "scripted" knows what each page wants, for the pages that it knows
-            (`miniwob_experts.py`), and has nothing to say on others.
+            (`miniwob_solvers/`), and has nothing to say on others.
         boxes: Whether the text says where each element lies.
         screenshot: Whether observations have an image.
         headed: Whether the browser shows a window.

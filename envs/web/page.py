@@ -267,7 +267,7 @@ def _faults() -> Generator[None]:
 
     try:
         yield
-    except Error as fault:
+    except (Error, TimeoutError) as fault:
         said = (str(fault).strip() or type(fault).__name__).splitlines()[0]
         raise InfraError(f"The browser failed: {said}") from fault
 

@@ -12,7 +12,7 @@ import agentgym
 from agentgym.envs.miniwob_names import NAMES, env_id
 from agentgym.envs.web.driver import driver
 from agentgym.envs.web.miniwob import MiniWoBEnv
-from agentgym.envs.web.miniwob_experts import EXPERTS
+from agentgym.envs.web.miniwob_solvers import EXPERTS
 from agentgym.envs.web.miniwob_tasks import Episodes
 from agentgym.errors import InfraError, UnknownNameError, UsageError
 from agentgym.stop_reason import StopReason
