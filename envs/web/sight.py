@@ -70,11 +70,6 @@ class Sight:
         """Return the first of `all`."""
         return next(iter(self.all(role, name)), None)
 
-    def above(self, node: Node) -> Node | None:
-        """Return what a line is in: the last one before it that is less indented."""
-        at = self.nodes.index(node)
-        return next((n for n in reversed(self.nodes[:at]) if n.depth < node.depth), None)
-
     def below(self, node: Node) -> list[Node]:
         """Return the lines that are in one."""
         at = self.nodes.index(node)

@@ -127,8 +127,7 @@ def cheapest(goal: str, sight: Sight) -> ToolCall | None:
 def scrolled(goal: str, sight: Sight) -> ToolCall | None:
     """Scroll the text to its end or its top, and submit.
 
-    Where it stands can't be seen; the page says so only by what it does. The text is scrolled
-    until nothing moves, which its focus then shows.
+    Where it stands can't be seen, but the keys that scroll it leave the focus there.
     """
     field = sight.first("textbox")
     if field is None or "focused" in field.told:

@@ -7,6 +7,20 @@ from agentgym.envs.web.sight import Node, Sight
 from agentgym.tool import ToolCall
 
 
+def entered(sight: Sight, field: Node | None, text: str) -> ToolCall | None:
+    """Enter a text, and submit once it is there."""
+    if field is None:
+        return None
+    return submit(sight) if field.value_of("value") == text else fill(field, text)
+
+
+def areas(sight: Sight) -> tuple[list[Node], Node | None]:
+    """Return the fields of many lines, and the first of one line."""
+    fields = sight.all("textbox")
+    large = [field for field in fields if "multiline" in field.told]
+    return large, next((field for field in fields if field not in large), None)
+
+
 def checkboxes(goal: str, sight: Sight) -> ToolCall | None:
     """Check what is listed, and nothing else."""
     listed = re.sub(r"^Select | and click Submit\.?$", "", goal)
@@ -58,7 +72,7 @@ def text(goal: str, sight: Sight) -> ToolCall | None:
         text = text.upper()
     elif "lower case" in goal:
         text = text.lower()
-    return submit(sight) if field.value_of("value") == text else fill(field, text)
+    return entered(sight, field, text)
 
 
 def password(goal: str, sight: Sight) -> ToolCall | None:
@@ -85,7 +99,7 @@ def date(goal: str, sight: Sight) -> ToolCall | None:
     if match is None or field is None:
         return None
     wanted = f"{match[3]}-{match[1]}-{match[2]}"
-    return submit(sight) if field.value_of("value") == wanted else fill(field, wanted)
+    return entered(sight, field, wanted)
 
 
 def time(goal: str, sight: Sight) -> ToolCall | None:
@@ -95,7 +109,7 @@ def time(goal: str, sight: Sight) -> ToolCall | None:
         return None
     hour = int(match[1]) % 12 + (12 if match[3] == "PM" else 0)
     wanted = f"{hour:02}:{match[2]}"
-    return submit(sight) if field.value_of("value") == wanted else fill(field, wanted)
+    return entered(sight, field, wanted)
 
 
 def arithmetic(_: str, sight: Sight) -> ToolCall | None:
@@ -107,7 +121,7 @@ def arithmetic(_: str, sight: Sight) -> ToolCall | None:
         return None
     left, right = int(match[1]), int(match[3])
     value = str({"+": left + right, "-": left - right}.get(match[2], left * right))
-    return submit(sight) if field.value_of("value") == value else fill(field, value)
+    return entered(sight, field, value)
 
 
 def algebra(_: str, sight: Sight) -> ToolCall | None:
@@ -119,7 +133,7 @@ def algebra(_: str, sight: Sight) -> ToolCall | None:
         return None
     sign, total = (1 if match[2] == "+" else -1), int(match[4])
     x = total - sign * int(match[3]) if match[1] == "x" else sign * (total - int(match[1]))
-    return submit(sight) if field.value_of("value") == str(x) else fill(field, str(x))
+    return entered(sight, field, str(x))
 
 
 def word(goal: str, sight: Sight) -> ToolCall | None:
@@ -129,26 +143,13 @@ def word(goal: str, sight: Sight) -> ToolCall | None:
     if match is None or field is None or int(match[1]) > len(words):
         return None
     wanted = words[int(match[1]) - 1].strip(",.!?;:")
-    return submit(sight) if field.value_of("value") == wanted else fill(field, wanted)
+    return entered(sight, field, wanted)
 
 
 def copied(_: str, sight: Sight) -> ToolCall | None:
     """Enter what the large field holds into the small one."""
-    fields = sight.all("textbox")
-    source = next((f for f in fields if "multiline" in f.told), None)
-    target = next((f for f in fields if "multiline" not in f.told), None)
-    if source is None or target is None:
-        return None
-    # A field of one line has no room for white space at its ends.
-    text = source.value_of("value") or ""
-    return submit(sight) if target.value_of("value") == text else fill(target, text)
-
-
-def entered(sight: Sight, field: Node | None, text: str) -> ToolCall | None:
-    """Enter a text, and submit once it is there."""
-    if field is None:
-        return None
-    return submit(sight) if field.value_of("value") == text else fill(field, text)
+    large, small = areas(sight)
+    return entered(sight, small, large[0].value_of("value") or "") if large else None
 
 
 def table_value(goal: str, sight: Sight) -> ToolCall | None:
@@ -181,20 +182,18 @@ def spelled(_: str, sight: Sight) -> ToolCall | None:
 
 def last_word(_: str, sight: Sight) -> ToolCall | None:
     """Enter the last word of the text."""
-    source = next((f for f in sight.all("textbox") if "multiline" in f.told), None)
-    target = next((f for f in sight.all("textbox") if "multiline" not in f.told), None)
-    words = (source.value_of("value") or "").split() if source else []
-    return entered(sight, target, words[-1].strip(".,")) if words else None
+    large, small = areas(sight)
+    words = (large[0].value_of("value") or "").split() if large else []
+    return entered(sight, small, words[-1].strip(".,")) if words else None
 
 
 def nth_text(goal: str, sight: Sight) -> ToolCall | None:
     """Copy the text of a number into the small field."""
     match = re.search(r"the (\d+)\w\w text area", goal)
-    sources = [f for f in sight.all("textbox") if "multiline" in f.told]
-    target = next((f for f in sight.all("textbox") if "multiline" not in f.told), None)
-    if match is None or int(match[1]) > len(sources):
+    large, small = areas(sight)
+    if match is None or int(match[1]) > len(large):
         return None
-    return entered(sight, target, sources[int(match[1]) - 1].value_of("value") or "")
+    return entered(sight, small, large[int(match[1]) - 1].value_of("value") or "")
 
 
 def spinner(goal: str, sight: Sight) -> ToolCall | None:
