@@ -94,7 +94,7 @@ class WebEnv(AgentEnv):
 
     def _reading(self, skip: Sequence[str]) -> list[Any]:
         """Return what the page's `settle` and `observe` are called with."""
-        return [_QUIET_MS, _SETTLE_MS, {"boxes": self._boxes, "skip": list(skip)}]
+        return [_QUIET_MS, _SETTLE_MS, {"skip": list(skip)}]
 
     def _text(
         self, page: str, error: str | None, heard: Sequence[str], preface: str | None = None

@@ -153,7 +153,8 @@ class MiniWoBEnv(WebEnv):
         reward = float(seen["decayed" if self._time_decay else "raw"]) if seen["done"] else 0.0
         ended = bool(seen["done"]) and not timed_out
         self._sight = Sight.of(seen["nodes"])
-        text = self._text("" if seen["done"] else seen["text"], error, page.heard(), preface)
+        shown = "" if seen["done"] else self._sight.text(boxes=self._boxes)
+        text = self._text(shown, error, page.heard(), preface)
         return Frame(
             text=text,
             reward=reward,

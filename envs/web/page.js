@@ -45,6 +45,8 @@
   let next = 1;
   let numbers = new WeakMap();
   let elements = new Map();
+  // What a frame's numbers begin with, where the page can't look into it.
+  let prefix = "";
 
   const numberOf = (element) => {
     let number = numbers.get(element);
@@ -168,15 +170,15 @@
     return hint ? [`class=${JSON.stringify(squeeze(hint).slice(0, 60))}`] : [];
   };
 
-  const written = ({ depth, number, role, name, told }) => {
-    const words = name ? [JSON.stringify(name)] : [];
-    const parts = number === undefined ? words : [`[${number}]`, role, ...words, ...told];
-    return "  ".repeat(depth) + parts.join(" ");
+  const isForeign = (element) => {
+    if (element.tagName !== "IFRAME") return false;
+    try { return !element.contentDocument; } catch { return true; }
   };
 
   const observe = (options) => {
     const nodes = [];
     const skipped = options.skip ?? [];
+    prefix = options.prefix ?? "";
     const walk = (node, depth, clip, offset, parentShown) => {
       if (node.nodeType === Node.TEXT_NODE) {
         const text = squeeze(node.data);
@@ -220,8 +222,9 @@
         (isShape || node.style.backgroundColor !== "");
       const isText = isLeaf && text !== "" && seen && !isInline(node, style);
       if (!isShown && !isText && !isBox) { nodes.push(...inner); return; }
+      const foreign = isFrame && isForeign(node);
       const isEmptyGroup = GROUPS.has(role) || role === "status" || role === "log";
-      if (isShown && isEmptyGroup && !isControl && inner.length === 0) return;
+      if (isShown && isEmptyGroup && !isControl && !foreign && inner.length === 0) return;
       let name = named(node, role);
       if (words && !GROUPS.has(role)) name = name && name !== text ? `${name} | ${text}` : text;
       const told = [];
@@ -233,19 +236,19 @@
       }
       if (isControl && !CONTROLS.has(role) && role !== "") told.push("clickable");
       const visible = isOption ? box : intersection(inside, box);
-      if (!isOption && !isShape && isEmpty(visible)) told.push("offscreen");
-      if (options.boxes) {
-        told.push(`at (${[box.left, box.top, rect.width, rect.height].map(Math.round).join(", ")})`);
-      }
+      const hidden = !isOption && !isShape && isEmpty(visible);
+      if (hidden) told.push("offscreen");
       nodes.push({
         depth, number: numberOf(node), name, told,
         role: role || (isText ? "text" : isControl ? "clickable" : "box"),
+        box: [box.left, box.top, rect.width, rect.height].map(Math.round),
+        control: isControl && !hidden && !isOption, foreign,
       });
       if (!words || GROUPS.has(role)) nodes.push(...inner);
     };
     const window_ = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
     if (document.body) walk(document.body, 0, window_, { x: 0, y: 0 }, true);
-    return { text: nodes.map(written).join("\n"), nodes, url: location.href, title: document.title };
+    return { nodes, url: location.href, title: document.title };
   };
 
   const INLINE = new Set(["B", "I", "EM", "STRONG", "U", "S", "SMALL", "BIG", "SUB", "SUP", "CODE",
@@ -255,7 +258,7 @@
   const describe = (element) => {
     const role = roleOf(element) || element.tagName.toLowerCase();
     const name = named(element, role) || squeeze(element.textContent ?? "").slice(0, 40);
-    return `[${numberOf(element)}] ${role}${name ? " " + JSON.stringify(name) : ""}`;
+    return `[${prefix}${numberOf(element)}] ${role}${name ? " " + JSON.stringify(name) : ""}`;
   };
 
   const find = (number) => {
@@ -266,7 +269,7 @@
       .sort((a, b) => Math.abs(a - number) - Math.abs(b - number)).slice(0, 3)
       .map((known) => describe(elements.get(known).deref()));
     const gone = element ? "is no longer on the page" : "does not exist";
-    return { error: `Element [${number}] ${gone}${near.length ? "; near it: " + near.join(", ") : ""}.` };
+    return { error: `Element [${prefix}${number}] ${gone}${near.length ? "; near it: " + near.join(", ") : ""}.` };
   };
 
   const deepest = (x, y) => {

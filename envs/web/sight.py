@@ -1,8 +1,12 @@
-"""`Sight`: what a page's text shows, as data, for experts and judges."""
+"""`Sight`: what a page shows, as data: for its text, for marks on its image, for experts and judges."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+Box = tuple[int, int, int, int]
+"""x and y of the upper left corner, width and height, in CSS pixels of the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,10 @@ class Node:
         role: What it is, such as "button"; "" for words.
         name: What it says.
         told: What else is said of it, such as "unchecked" or "value=…".
+        box: Where it lies; None for words.
+        control: Whether it can be acted on, and can be seen.
+        foreign: Whether it is a frame of another origin, whose lines come from elsewhere.
+        frame: What its number begins with: letters where it is in such a frame, else "".
     """
 
     depth: int
@@ -22,6 +30,26 @@ class Node:
     role: str
     name: str
     told: tuple[str, ...]
+    box: Box | None = None
+    control: bool = False
+    foreign: bool = False
+    frame: str = ""
+
+    @property
+    def label(self) -> str:
+        """What stands in its brackets."""
+        return f"{self.frame}{self.number}"
+
+    def line(self, *, box: bool = False) -> str:
+        """Return its line; with `box`, where it lies as well."""
+        words = [json.dumps(self.name, ensure_ascii=False)] if self.name else []
+        indent = "  " * self.depth
+        if self.number is None:
+            return indent + "".join(words)
+        told = list(self.told)
+        if box and self.box is not None:
+            told.append(f"at {self.box}")
+        return indent + " ".join([f"[{self.label}]", self.role, *words, *told])
 
     def value_of(self, key: str) -> str | None:
         """Return what stands behind "key=", quotes taken off; None where there is no such thing."""
@@ -38,20 +66,13 @@ class Sight:
     nodes: tuple[Node, ...]
 
     @classmethod
-    def of(cls, told: Sequence[Mapping[str, Any]]) -> "Sight":
-        """Return what the page's script gives."""
-        return cls(
-            tuple(
-                Node(
-                    int(each["depth"]),
-                    each.get("number"),
-                    each.get("role", ""),
-                    each["name"],
-                    tuple(each["told"]),
-                )
-                for each in told
-            )
-        )
+    def of(cls, told: Sequence[Mapping[str, Any]], frame: str = "") -> Self:
+        """Return what the page's script gives; `frame` is what the numbers begin with."""
+        return cls(tuple(_node(each, frame) for each in told))
+
+    def text(self, *, boxes: bool = False) -> str:
+        """Return what the model reads."""
+        return "\n".join(node.line(box=boxes) for node in self.nodes)
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
@@ -83,3 +104,18 @@ class Sight:
     def after(self, node: Node) -> tuple[Node, ...]:
         """Return the lines that follow one."""
         return self.nodes[self.nodes.index(node) + 1 :]
+
+
+def _node(told: Mapping[str, Any], frame: str) -> Node:
+    x, y, width, height = told.get("box", (0, 0, 0, 0))
+    return Node(
+        depth=int(told["depth"]),
+        number=told.get("number"),
+        role=told.get("role", ""),
+        name=told["name"],
+        told=tuple(told["told"]),
+        box=(x, y, width, height) if "box" in told else None,
+        control=bool(told.get("control")),
+        foreign=bool(told.get("foreign")),
+        frame=frame,
+    )
