@@ -3,9 +3,10 @@
 An element is named by the number that the page's text shows, as a number or as a string of one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agentgym.errors import UnknownNameError, UsageError
 from agentgym.tool import ToolSpec
 
 _LONGEST_TYPED = 2_000  # characters, each a key
@@ -99,3 +100,68 @@ COORDINATES = (
 """Actions at points, in CSS pixels from the page's upper left corner."""
 
 NOOP = _spec("noop", "Does nothing, and shows the page again.", {})
+
+_URL = {"type": "string", "maxLength": 2_000, "description": "such as https://example.org/page"}
+NAVIGATION = (
+    _spec("goto", "Goes to an address.", {"url": _URL}),
+    _spec("go_back", "Goes to the page before.", {}),
+    _spec("go_forward", "Goes to the page that was gone back from.", {}),
+)
+"""Actions that change a tab's page."""
+
+TABS = (
+    _spec("new_tab", "Opens an empty tab and looks at it.", {}),
+    _spec(
+        "tab_focus",
+        "Looks at another tab.",
+        {"index": {"type": "integer", "minimum": 0, "maximum": 1_000}},
+    ),
+    _spec("tab_close", "Closes the tab that is looked at.", {}),
+)
+"""Actions on the browser's tabs."""
+
+UPLOAD = (
+    _spec(
+        "upload_file",
+        "Gives a file to a field for files.",
+        {"element": _ELEMENT, "file": {"type": "string", "maxLength": 200}},
+    ),
+)
+"""For environments with files to upload."""
+
+SEND, INFEASIBLE = "send_msg_to_user", "report_infeasible"
+CHAT = (
+    _spec(SEND, "Tells the user something, which ends the task.", {"text": _text(_LONGEST_FILLED)}),
+    _spec(
+        INFEASIBLE,
+        "Says that the task can't be done, and why, which ends it.",
+        {"reason": _text(_LONGEST_TYPED)},
+    ),
+)
+"""Actions that end an episode."""
+
+ON_PAGE: Mapping[str, tuple[ToolSpec, ...]] = {"elements": ELEMENTS, "coordinates": COORDINATES}
+GROUPS: Mapping[str, tuple[ToolSpec, ...]] = {
+    **ON_PAGE,
+    "navigation": NAVIGATION,
+    "tabs": TABS,
+    "chat": CHAT,
+}
+"""What an environment's `actions` may name: all of these, or those on a page."""
+
+
+def chosen(
+    groups: Sequence[str], among: Mapping[str, tuple[ToolSpec, ...]]
+) -> tuple[ToolSpec, ...]:
+    """Return the actions of some of the groups, and `noop`.
+
+    Raises:
+        UnknownNameError: If there is no such group.
+        UsageError: If a name stands there twice, or is no list.
+    """
+    if isinstance(groups, str) or len(set(groups)) != len(groups):
+        raise UsageError(f"actions is a list of different groups of {list(among)}, got {groups!r}")
+    for name in groups:
+        if name not in among:
+            raise UnknownNameError("group of actions", name, among)
+    return (NOOP, *(spec for name in groups for spec in among[name]))

@@ -1,4 +1,4 @@
-"""`WebEnv`: what every environment in a browser shares: a page on loan, its text, its image."""
+"""`WebEnv`: what every environment in a browser shares: a context on loan, its text, its image."""
 
 import importlib.util
 import io
@@ -11,35 +11,41 @@ import numpy as np
 
 from agentgym.actions import ActionFormat
 from agentgym.env import AgentEnv, Frame, Image
-from agentgym.envs.web.browser import BrowserRecipe, shared
+from agentgym.envs.web.actions import chosen
+from agentgym.envs.web.browser import Browser, BrowserRecipe, shared
 from agentgym.envs.web.driver import Driver, driver
-from agentgym.envs.web.page import CantDoError, WebPage
-from agentgym.errors import InfraError, MissingDependencyError, UsageError
-from agentgym.pools import Pool
+from agentgym.envs.web.page import CantDoError
+from agentgym.envs.web.sight import Sight
+from agentgym.envs.web.tabs import Tabs
+from agentgym.errors import EnvError, InfraError, MissingDependencyError, UsageError
 from agentgym.task import Task
-from agentgym.tool import ToolCall
+from agentgym.tool import ToolCall, ToolSpec
 
-_QUIET_MS, _SETTLE_MS = 20, 1_000
-"""A page has come to rest once nothing has changed for so long; and how long that may take."""
+QUIET_MS = 20
+"""A page has come to rest once nothing has changed for so long."""
 _START_SECONDS, _TURN_SECONDS = 120.0, 60.0
 
 
 class WebEnv(AgentEnv):
     """Base of the environments in a browser.
 
-    A subclass starts an episode on a page (`_start`) and takes turns there (`_turn`), on the
-    driver's loop. The page is lent at the first reset and given back by `close`; what fails in the
-    browser is an `InfraError`, after which the page isn't lent to anybody again.
+    A subclass starts an episode in a context of a browser (`_start`) and takes turns there
+    (`_turn`), on the driver's loop. The context is lent at the first reset, or where it is to be
+    fresh at every one, and given back by `close`; what fails in the browser is an `InfraError`,
+    after which the context isn't lent to anybody again.
 
     Args:
         recipe: The browser.
+        actions: Groups of actions that the model may use.
+        among: Which groups there are.
         boxes: Whether the text says where each element lies.
         screenshot: Whether observations have an image.
+        marks: Whether the image shows the elements' numbers.
         max_turns: See `AgentEnv`.
         action_format: See `AgentEnv`.
         expert: See `AgentEnv`.
         instructions: See `AgentEnv`.
-        render_mode: None, "ansi", or or "rgb_array".
+        render_mode: None, "ansi", or "rgb_array".
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}
@@ -48,8 +54,11 @@ class WebEnv(AgentEnv):
         self,
         recipe: BrowserRecipe,
         *,
+        actions: Sequence[str],
+        among: Mapping[str, tuple[ToolSpec, ...]],
         boxes: bool,
         screenshot: bool,
+        marks: bool,
         max_turns: int | None,
         action_format: str | ActionFormat,
         expert: bool | str,
@@ -64,37 +73,37 @@ class WebEnv(AgentEnv):
             render_mode=render_mode,
             image_shape=(recipe.height, recipe.width) if screenshot else None,
         )
+        if marks and not screenshot:
+            raise UsageError("marks are drawn on screenshots; set screenshot=True")
+        self.tools = chosen(actions, among)
         self._recipe = recipe
-        self._boxes, self._screenshot = boxes, screenshot
+        self._boxes, self._screenshot, self._marks = boxes, screenshot, marks
         self._loan: _Loan | None = None
         self._picture: Image | None = None
+        self._sight = Sight(())
 
     # What a subclass implements.
 
     @abstractmethod
-    async def _start(self, page: WebPage, task: Task, options: Mapping[str, Any]) -> Frame:
+    async def _start(self, tabs: Tabs, task: Task, options: Mapping[str, Any]) -> Frame:
         """Begin an episode; see `AgentEnv._begin`."""
 
     @abstractmethod
-    async def _turn(self, page: WebPage, call: ToolCall) -> Frame:
+    async def _turn(self, tabs: Tabs, call: ToolCall) -> Frame:
         """Take a turn; see `AgentEnv._act`."""
 
     def _lost(self) -> None:
-        """Hear that the page is gone, and that the next one shows nothing yet."""
+        """Hear that the context is gone, and that the next one shows nothing yet."""
 
     # What it is given.
 
-    async def _tried(self, page: WebPage, call: ToolCall) -> str | None:
+    async def _tried(self, tabs: Tabs, call: ToolCall) -> str | None:
         """Carry out an action, and return why it couldn't be."""
         try:
-            await page.do(call)
+            await tabs.do(call)
         except CantDoError as fault:
             return str(fault)
         return None
-
-    def _reading(self, skip: Sequence[str]) -> list[Any]:
-        """Return what the page's `settle` and `observe` are called with."""
-        return [_QUIET_MS, _SETTLE_MS, {"skip": list(skip)}]
 
     def _text(
         self, page: str, error: str | None, heard: Sequence[str], preface: str | None = None
@@ -104,14 +113,19 @@ class WebEnv(AgentEnv):
         parts = [preface, f"Error: {error}" if error else None, *dialogs, page]
         return "\n".join(part for part in parts if part)
 
-    async def _image(self, page: WebPage) -> Image | None:
+    async def _image(self, tabs: Tabs) -> Image | None:
         """Return the screenshot of an observation, and keep it for `render`."""
         if not self._screenshot and self.render_mode != "rgb_array":
             return None
         from PIL import Image as Pictures
 
-        with Pictures.open(io.BytesIO(await page.screenshot())) as picture:
-            self._picture = np.array(picture.convert("RGB"), dtype=np.uint8)
+        with Pictures.open(io.BytesIO(await tabs.active.screenshot())) as picture:
+            shown = picture.convert("RGB")
+        if self._marks:
+            from agentgym.envs.web.marks import draw
+
+            draw(shown, self._sight)
+        self._picture = np.array(shown, dtype=np.uint8)
         return self._picture if self._screenshot else None
 
     def render(self) -> Any:
@@ -121,25 +135,27 @@ class WebEnv(AgentEnv):
     # How the contract is kept.
 
     def _begin(self, task: Task, options: Mapping[str, Any]) -> Frame:
+        if self._recipe.fresh:
+            self._release()
         if self._loan is None:
             self._loan = _Loan(self._recipe)
-        page = self._loan.page
-        page.heard()
-        return self._run("reset", self._start(page, task, options), _START_SECONDS)
+        tabs = self._loan.tabs
+        tabs.heard()
+        return self._run("reset", self._start(tabs, task, options), _START_SECONDS)
 
     def _act(self, calls: Sequence[ToolCall]) -> Frame:
         if self._loan is None:
             raise InfraError("The browser's page was lost; call reset() for another one")
-        return self._run("step", self._turn(self._loan.page, calls[0]), _TURN_SECONDS)
+        return self._run("step", self._turn(self._loan.tabs, calls[0]), _TURN_SECONDS)
 
     def _run(self, stage: str, work: Coroutine[Any, Any, Frame], seconds: float) -> Frame:
         assert self._loan is not None
         try:
             return self._loan.driver.run(work, stage=stage, what="a page", seconds=seconds)
-        except UsageError:
+        except (EnvError, UsageError):
             raise
         except BaseException as fault:
-            # Whatever it was, the page is in no state that anybody knows.
+            # Whatever it was, the context is in no state that anybody knows.
             self._loan.end(poison=str(fault) or type(fault).__name__)
             self._loan = None
             self._lost()
@@ -153,13 +169,13 @@ class WebEnv(AgentEnv):
 
 
 class _Loan:
-    """A page on loan, given back once: by `end`, or when nobody holds the environment any more.
+    """A context on loan, given back once: by `end`, or when nobody holds the environment any more.
 
     Args:
         recipe: The browser.
 
     Raises:
-        InfraError: If there is no page to be had.
+        InfraError: If there is none to be had.
         MissingDependencyError: If there is no Playwright.
     """
 
@@ -168,21 +184,21 @@ class _Loan:
             raise MissingDependencyError("playwright", "web")
         self.driver: Driver = driver()
 
-        async def acquire() -> tuple[Pool[WebPage], WebPage]:
-            pool = (await shared(recipe)).pages
-            return pool, await pool.acquire(_START_SECONDS)
+        async def lend() -> tuple[Browser, Tabs]:
+            browser = shared(recipe)
+            return browser, await browser.lend(_START_SECONDS)
 
-        self._pool, self.page = self.driver.run(
-            acquire(), stage="lease", what="a page", seconds=2 * _START_SECONDS
+        self._browser, self.tabs = self.driver.run(
+            lend(), stage="lease", what="a page", seconds=2 * _START_SECONDS
         )
-        self._finalizer = weakref.finalize(self, _give_back, self.driver, self._pool, self.page)
+        self._finalizer = weakref.finalize(self, _give_back, self.driver, self._browser, self.tabs)
 
     def end(self, poison: str | None = None) -> None:
-        """Give the page back; with `poison`, nobody gets it again."""
+        """Give it back; with `poison`, nobody gets it again."""
         if self._finalizer.detach() is not None:
-            _give_back(self.driver, self._pool, self.page, poison)
+            _give_back(self.driver, self._browser, self.tabs, poison)
 
 
-def _give_back(host: Driver, pool: Pool[WebPage], page: WebPage, poison: str | None = None) -> None:
+def _give_back(host: Driver, browser: Browser, tabs: Tabs, poison: str | None = None) -> None:
     if host.is_ours:
-        host.soon(lambda: pool.release(page, poison=poison))
+        host.soon(lambda: browser.take_back(tabs, poison))

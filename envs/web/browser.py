@@ -8,12 +8,13 @@ it runs on the driver's loop (`driver.py`).
 import asyncio
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agentgym.envs.web.page import WebPage
+from agentgym.envs.web.hosts import NOWHERE, Hosts
+from agentgym.envs.web.tabs import Tabs
 from agentgym.errors import InfraError, UsageError
 from agentgym.pools import Pool, PoolConfig
 
@@ -36,9 +37,11 @@ _ARGUMENTS = (
 _SCRIPT = Path(__file__).with_name("page.js")
 _START_SECONDS = 60.0
 _CALL_SECONDS = 30.0
-_PAGES = 64
+_CONTEXTS = 64
 _USES = 200
-"""How often a page is lent: a context grows with what it has shown."""
+"""How often a context is lent: it grows with what it has shown."""
+_UNUSED = 2
+"""How many browsers stay that nobody uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +53,64 @@ class BrowserRecipe:
         height: Of the page.
         headed: Whether a window is shown.
         program: The browser's executable; None for the first that is found.
+        hosts: Where its pages may go.
+        fresh: Whether a context is used once, since what it remembers is nobody else's business.
     """
 
     width: int
     height: int
     headed: bool = False
     program: str | None = None
+    hosts: Hosts = NOWHERE
+    fresh: bool = False
 
 
 class Browser:
-    """A browser, started when a context is asked for.
+    """A browser, started when a context is asked for; belongs to the driver's loop.
 
     Args:
         recipe: What it is made of.
+
+    Attributes:
+        lent: How many contexts are lent, or asked for.
     """
 
     def __init__(self, recipe: BrowserRecipe) -> None:
         self.recipe = recipe
-        self._playwright: Any = None
+        self.lent = 0
         self._browser: Any = None
         self._starting = asyncio.Lock()
+        config = PoolConfig(
+            size=_CONTEXTS, uses=1 if recipe.fresh else _USES, spares=int(recipe.fresh)
+        )
+        self._contexts = Pool("browser contexts", self._open, Tabs.close, Tabs.lives, config)
 
-    @cached_property
-    def pages(self) -> Pool[WebPage]:
-        """Its pages, each in a context of its own; belongs to the driver's loop."""
-        config = PoolConfig(size=_PAGES, uses=_USES)
-        return Pool("browser pages", self._open, WebPage.close, WebPage.lives, config)
+    async def lend(self, seconds: float) -> Tabs:
+        """Return a context with a page, which is given back with `take_back`.
+
+        Raises:
+            InfraError: If there is none to be had in that time.
+        """
+        self.lent += 1
+        try:
+            return await self._contexts.acquire(seconds)
+        except BaseException:
+            self.lent -= 1
+            raise
+
+    def take_back(self, tabs: Tabs, poison: str | None) -> None:
+        """Take a context back; with `poison`, nobody gets it again."""
+        self.lent -= 1
+        self._contexts.release(tabs, poison=poison)
+
+    async def close(self) -> None:
+        """End it, with what is left of its contexts."""
+        from playwright.async_api import Error
+
+        await self._contexts.close()
+        if self._browser is not None:
+            with suppress(Error):
+                await self._browser.close()
 
     async def _running(self) -> Any:
         """Return the browser, started anew if it has died."""
@@ -85,29 +120,30 @@ class Browser:
             return self._browser
 
     async def _start(self) -> None:
-        from playwright.async_api import Error, async_playwright
+        from playwright.async_api import Error
 
-        if self._playwright is None:
-            self._playwright = await async_playwright().start()
         program = executable(self.recipe.program)
+        # Chromium passes over the last one; it says whose process this is.
+        ours = [*self.recipe.hosts.arguments(), f"--agentgym-owner={os.getpid()}"]
         try:
-            self._browser = await self._playwright.chromium.launch(
+            self._browser = await (await _playwright()).chromium.launch(
                 executable_path=program,
                 headless=not self.recipe.headed,
-                # Chromium passes over the last one; it says whose process this is.
-                args=[*_ARGUMENTS, f"--agentgym-owner={os.getpid()}"],
+                args=[*_ARGUMENTS, *ours],
                 chromium_sandbox=os.geteuid() != 0,  # which root can't have
                 timeout=1000 * _START_SECONDS,
             )
         except Error as fault:
-            first_line = str(fault).strip().splitlines()[0]
+            first_line = _first_line(fault)
+            if "onnection closed" in first_line:  # Playwright's own process has died
+                _playwrights.clear()
             raise InfraError(
                 f"The browser {program or 'of Playwright'} does not start: {first_line}. Install "
                 f"one (apt-get install chromium, or: playwright install chromium), or set "
                 f"${_VARIABLE} to its path."
             ) from fault
 
-    async def _open(self) -> WebPage:
+    async def _open(self) -> Tabs:
         from playwright.async_api import Error
 
         browser = await self._running()
@@ -118,8 +154,7 @@ class Browser:
             )
             context.set_default_timeout(1000 * _CALL_SECONDS)
             await context.add_init_script(path=_SCRIPT)
-            page = await context.new_page()
-            return WebPage(context, page, await context.new_cdp_session(page))
+            return Tabs(context, await context.new_page(), self.recipe.hosts)
         except Error as fault:
             raise InfraError(f"The browser opens no page: {_first_line(fault)}") from fault
 
@@ -142,17 +177,50 @@ def executable(program: str | None = None) -> str | None:
     return next((path for name in _PROGRAMS if (path := shutil.which(name))), None)
 
 
-_browsers: dict[BrowserRecipe, Browser] = {}
+_browsers: dict[BrowserRecipe, Browser] = {}  # the one that was asked for last comes last
+_playwrights: list[asyncio.Task[Any]] = []
+_closing: set[asyncio.Task[None]] = set()
 
 
-async def shared(recipe: BrowserRecipe) -> Browser:
-    """Return the browser of that recipe; on the driver's loop."""
-    return _browsers.setdefault(recipe, Browser(recipe))
+def shared(recipe: BrowserRecipe) -> Browser:
+    """Return the browser of that recipe; on the driver's loop.
+
+    Of browsers that nobody uses, only the last few are kept.
+    """
+    browser = _browsers.pop(recipe, None) or Browser(recipe)
+    unused = [each for each in _browsers.values() if not each.lent]
+    for old in unused[: max(len(unused) - _UNUSED, 0)]:
+        del _browsers[old.recipe]
+        task = asyncio.get_running_loop().create_task(old.close())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+    _browsers[recipe] = browser
+    return browser
+
+
+async def _playwright() -> Any:
+    """Return Playwright's own process, which serves all browsers."""
+    from playwright.async_api import async_playwright
+
+    if not _playwrights:
+        _playwrights.append(asyncio.ensure_future(async_playwright().start()))
+    try:
+        return await asyncio.shield(_playwrights[0])
+    except BaseException:
+        if _playwrights and _playwrights[0].done():
+            _playwrights.clear()  # so that the next one tries again
+        raise
 
 
 def _first_line(fault: Exception) -> str:
     return (str(fault).strip() or type(fault).__name__).splitlines()[0]
 
 
-# What a fork of this process sees of them is its parent's.
-os.register_at_fork(after_in_child=_browsers.clear)
+def _forget() -> None:
+    """Let a fork of this process start afresh: what it sees of them is its parent's."""
+    _browsers.clear()
+    _playwrights.clear()
+    _closing.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from agentgym.actions import ActionFormat, ParsedAction
 from agentgym.env import Frame, WorkerKind
 from agentgym.envs.miniwob_names import NAMES
-from agentgym.envs.web.actions import COORDINATES, ELEMENTS, NOOP
-from agentgym.envs.web.base import WebEnv
+from agentgym.envs.web.actions import ON_PAGE
+from agentgym.envs.web.base import QUIET_MS, WebEnv
 from agentgym.envs.web.browser import BrowserRecipe
 from agentgym.envs.web.miniwob_solvers import advice
 from agentgym.envs.web.miniwob_tasks import RELOADED, Episodes, folder
-from agentgym.envs.web.page import WebPage
 from agentgym.envs.web.sight import Sight
+from agentgym.envs.web.tabs import Tabs
 from agentgym.errors import UsageError
 from agentgym.stop_reason import StopReason
 from agentgym.task import Task
@@ -29,6 +29,7 @@ EPISODES = 10_000
 _WIDTH, _HEIGHT = 332, 214  # a task takes 160 x 210, and its dialogs a little more
 _FOREVER_MS = 1e8  # longer than any episode, and less than a browser's timers can count
 _READY_SECONDS = 10.0
+_SETTLE_MS = 1_000  # how long a page may take to come to rest
 _TIMED_OUT = "timed out"
 
 # What isn't the task's: its goal, which is told apart, and the cover and the scores.
@@ -73,12 +74,14 @@ class MiniWoBEnv(WebEnv):
         action_format: See `AgentEnv`; "call" reads BrowserGym's actions.
         expert: See `AgentEnv`; "scripted" knows what each page wants, for the pages that it knows
             (`miniwob_solvers/`), and has nothing to say on others.
+        actions: What the model may do: "elements", "coordinates" (see `actions.py`).
         boxes: Whether the text says where each element lies.
         screenshot: Whether observations have an image.
+        marks: Whether the image shows the elements' numbers.
         headed: Whether the browser shows a window.
         program: The browser's executable.
         instructions: See `AgentEnv`.
-        render_mode: None, "ansi", or or "rgb_array".
+        render_mode: None, "ansi", or "rgb_array".
 
     Raises:
         UsageError: If an option is none of the above.
@@ -86,7 +89,6 @@ class MiniWoBEnv(WebEnv):
     """
 
     worker = WorkerKind.THREAD
-    tools = (NOOP, *ELEMENTS, *COORDINATES)
     experts = ("scripted",)
     description: ClassVar[str] = (
         "You see a small web page and do what it asks for. Elements have numbers in [brackets]."
@@ -103,8 +105,10 @@ class MiniWoBEnv(WebEnv):
         max_turns: int | None = MAX_TURNS,
         action_format: str | ActionFormat = "call",
         expert: bool | str = False,
+        actions: Sequence[str] = ("elements", "coordinates"),
         boxes: bool = False,
         screenshot: bool = False,
+        marks: bool = False,
         headed: bool = False,
         program: str | None = None,
         instructions: str | None = None,
@@ -112,8 +116,11 @@ class MiniWoBEnv(WebEnv):
     ) -> None:
         super().__init__(
             BrowserRecipe(_WIDTH, _HEIGHT, headed=headed, program=program),
+            actions=actions,
+            among=ON_PAGE,
             boxes=boxes,
             screenshot=screenshot,
+            marks=marks,
             max_turns=max_turns,
             action_format=action_format,
             expert=expert,
@@ -127,41 +134,41 @@ class MiniWoBEnv(WebEnv):
         self._folder = folder()
         self._time_limit, self._time_decay = time_limit, time_decay
         self._shown: str | None = None
-        self._sight = Sight(())
 
-    async def _start(self, page: WebPage, task: Task, options: Mapping[str, Any]) -> Frame:
+    async def _start(self, tabs: Tabs, task: Task, options: Mapping[str, Any]) -> Frame:
         if options:
             raise UsageError(f"MiniWoB's reset takes no option but 'task', got {sorted(options)}")
         name, seed = str(task.data["page"]), int(task.data["seed"])
         if self._shown != name or name in RELOADED:
             self._shown = None
-            await page.open((self._folder / f"{name}.html").as_uri())
+            await tabs.active.open((self._folder / f"{name}.html").as_uri())
         most = None if self._time_limit else _FOREVER_MS
-        goal = await page.evaluate(_BEGIN, [seed, most, 1000 * _READY_SECONDS])
+        goal = await tabs.active.evaluate(_BEGIN, [seed, most, 1000 * _READY_SECONDS])
         self._task = replace(task, goal=goal)
         self._shown = name
-        return await self._look(page, preface=goal)
+        return await self._look(tabs, preface=goal)
 
-    async def _turn(self, page: WebPage, call: ToolCall) -> Frame:
-        return await self._look(page, error=await self._tried(page, call))
+    async def _turn(self, tabs: Tabs, call: ToolCall) -> Frame:
+        return await self._look(tabs, error=await self._tried(tabs, call))
 
     async def _look(
-        self, page: WebPage, *, error: str | None = None, preface: str | None = None
+        self, tabs: Tabs, *, error: str | None = None, preface: str | None = None
     ) -> Frame:
-        seen = await page.evaluate(_LOOK, self._reading(_SKIPPED))
+        asked = [QUIET_MS, _SETTLE_MS, {"skip": list(_SKIPPED)}]
+        seen = await tabs.active.evaluate(_LOOK, asked)
         timed_out = bool(seen["done"]) and seen["reason"] == _TIMED_OUT
         reward = float(seen["decayed" if self._time_decay else "raw"]) if seen["done"] else 0.0
         ended = bool(seen["done"]) and not timed_out
         self._sight = Sight.of(seen["nodes"])
         shown = "" if seen["done"] else self._sight.text(boxes=self._boxes)
-        text = self._text(shown, error, page.heard(), preface)
+        text = self._text(shown, error, tabs.heard(), preface)
         return Frame(
             text=text,
             reward=reward,
             ended=ended,
             success=ended and float(seen["raw"]) > 0,
             limit=StopReason.TIME_LIMIT if timed_out else None,
-            image=await self._image(page),
+            image=await self._image(tabs),
             action_error=error,
         )
 

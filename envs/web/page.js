@@ -95,6 +95,16 @@
     return [...node.childNodes];
   };
 
+  // A label's own words, without those of the fields in it.
+  const labelOf = (label) => {
+    const words = (node) => {
+      if (node.nodeType === Node.TEXT_NODE) return node.data;
+      if (["SELECT", "TEXTAREA", "BUTTON", "SCRIPT", "STYLE"].includes(node.tagName)) return "";
+      return [...node.childNodes].map(words).join("");
+    };
+    return squeeze(words(label));
+  };
+
   const named = (element, role) => {
     const own = element.getAttribute("aria-label");
     if (own) return squeeze(own);
@@ -108,7 +118,7 @@
       return squeeze(element.value || (element.type === "submit" ? "Submit" : ""));
     }
     if (element.labels?.length) {
-      return squeeze([...element.labels].map((label) => label.textContent).join(" "));
+      return squeeze([...element.labels].map(labelOf).join(" "));
     }
     if (role === "img" && (element.alt || element.src)) {
       return element.alt || decodeURIComponent(element.src.split("/").pop().slice(0, 80));
@@ -249,6 +259,69 @@
     const window_ = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
     if (document.body) walk(document.body, 0, window_, { x: 0, y: 0 }, true);
     return { nodes, url: location.href, title: document.title };
+  };
+
+  // The page as HTML, without what can't be seen and what says nothing to a reader.
+  const KEPT = ["type", "href", "alt", "title", "placeholder", "name", "for", "role", "aria-label",
+    "aria-expanded", "aria-selected", "aria-checked"];
+  const LONGEST = 200;
+  const escaped = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
+  const VOID = new Set(["INPUT", "IMG", "HR", "AREA", "EMBED"]);
+
+  const html = (options) => {
+    const { nodes } = observe(options);
+    const listed = new Set(nodes.map((node) => node.number));
+    const lines = [];
+    const skipped = options.skip ?? [];
+    const attributes = (element) => {
+      const told = [];
+      const number = numbers.get(element);
+      if (number !== undefined && listed.has(number)) told.push(`n="${prefix}${number}"`);
+      for (const key of KEPT) {
+        const value = element.getAttribute(key);
+        if (value) told.push(`${key}="${squeeze(value).slice(0, LONGEST).replaceAll('"', "&quot;")}"`);
+      }
+      const value = element.tagName === "INPUT" || element.tagName === "TEXTAREA" ? element.value : "";
+      if (value && element.type !== "checkbox" && element.type !== "radio") {
+        told.push(`value="${value.replaceAll('"', "&quot;")}"`);
+      }
+      for (const key of ["checked", "selected", "disabled", "readOnly"]) {
+        if (element[key] === true) told.push(key.toLowerCase());
+      }
+      return told.map((each) => ` ${each}`).join("");
+    };
+    const walk = (node, depth, parentShown) => {
+      const indent = "  ".repeat(depth);
+      if (node.nodeType === Node.TEXT_NODE) {
+        const text = squeeze(node.data);
+        if (text && parentShown) lines.push(indent + escaped(text));
+        return;
+      }
+      if (node.nodeType !== Node.ELEMENT_NODE || LEFT_OUT.has(node.tagName.toUpperCase())) return;
+      if (skipped.some((selector) => node.matches(selector))) return;
+      const style = getComputedStyle(node);
+      if (style.display === "none") return;
+      const seen = style.visibility === "visible" && style.opacity !== "0";
+      const told = attributes(node);
+      const name = node.tagName.toLowerCase();
+      const kept = lines.length;
+      const within = VOID.has(node.tagName) || node.tagName === "TEXTAREA" ? [] : children(node);
+      for (const child of within) walk(child, depth + 1, seen);
+      const inner = lines.splice(kept);
+      const bare = !told && !ROLES[node.tagName];
+      if (!seen || bare) {
+        // What only holds others together gives its place to them.
+        for (const line of inner) lines.push(line.slice(2));
+      } else if (!inner.length) {
+        if (told || isForeign(node)) lines.push(`${indent}<${name}${told}>${VOID.has(node.tagName) ? "" : `</${name}>`}`);
+      } else if (inner.length === 1 && !inner[0].trimStart().startsWith("<")) {
+        lines.push(`${indent}<${name}${told}>${inner[0].trim()}</${name}>`);
+      } else {
+        lines.push(`${indent}<${name}${told}>`, ...inner, `${indent}</${name}>`);
+      }
+    };
+    if (document.body) for (const child of children(document.body)) walk(child, 0, true);
+    return lines.join("\n");
   };
 
   const INLINE = new Set(["B", "I", "EM", "STRONG", "U", "S", "SMALL", "BIG", "SUB", "SUP", "CODE",
@@ -429,7 +502,7 @@
     return { checked: state === null ? element.checked : state === "true" };
   };
 
-  const scroll = (dx, dy, number) => {
+  const scroll = (number, dx, dy) => {
     let element = document.scrollingElement ?? document.documentElement;
     if (number !== null) {
       const found = find(number);
@@ -445,6 +518,13 @@
       if (before(node) !== was) return {};
     }
     return { error: "Nothing there scrolls any further in that direction." };
+  };
+
+  const takesFiles = (number) => {
+    const { element, error } = find(number);
+    if (error) return { error };
+    const takes = element.tagName === "INPUT" && element.type === "file";
+    return takes ? {} : { error: `${describe(element)} takes no file.` };
   };
 
   // Until nothing has changed for a moment: what an action started has come to rest.
@@ -466,7 +546,7 @@
   const forget = () => { next = 1; numbers = new WeakMap(); elements = new Map(); };
 
   Object.defineProperty(window, "__agentgym", {
-    value: Object.freeze({ observe, locate, focus, fill, select, checked, scroll, settle, forget,
-      listens }),
+    value: Object.freeze({ observe, html, locate, focus, fill, select, checked, scroll, settle, forget,
+      listens, numberOf, takesFiles, element: (number) => find(number).element ?? null }),
   });
 })();

@@ -1,4 +1,4 @@
-"""`Sight`: what a page shows, as data: for its text, for marks on its image, for experts and judges."""
+"""`Sight`: what a page shows, as data: for its text, for marks on its image, for experts."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

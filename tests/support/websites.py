@@ -4,6 +4,7 @@ import datetime
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,10 +23,18 @@ class Website:
     Attributes:
         port: On 127.0.0.1.
         asked: Method, path and host of each request.
+        pages: HTML by its path; every other path answers with itself.
+        delays: Seconds that a path takes to answer.
     """
 
     port: int = 0
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    pages: dict[str, str] = field(default_factory=dict)
+    delays: dict[str, float] = field(default_factory=dict)
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        """Return the address of a path."""
+        return f"http://{host}:{self.port}{path}"
 
 
 @contextmanager
@@ -38,15 +47,21 @@ def website(tls: ssl.SSLContext | None = None) -> Generator[Website]:
         timeout = 30
 
         def do_GET(self) -> None:
-            self._answer(f"page {self.path}".encode())
+            time.sleep(site.delays.get(self.path, 0))
+            page = site.pages.get(self.path)
+            if page is None:
+                self._answer(f"page {self.path}".encode())
+            else:
+                self._answer(page.encode(), "text/html; charset=utf-8")
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
             self._answer(b"%d bytes" % len(self.rfile.read(length)))
 
-        def _answer(self, body: bytes) -> None:
+        def _answer(self, body: bytes, kind: str = "text/plain") -> None:
             site.asked.append((self.command, self.path, self.headers["Host"]))
             self.send_response(200)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -99,7 +99,7 @@ def test_the_page_s_own_time_limit_truncates() -> None:
     env = MiniWoBEnv(task="click-test", time_limit=True)
     env.reset(seed=0)
     assert env._loan is not None
-    page = env._loan.page
+    page = env._loan.tabs.active
     driver().run(
         page.evaluate("() => { window.__agentgymTime = 300 }"), stage="t", what="page", seconds=5
     )

@@ -1,0 +1,227 @@
+"""`Tabs`: the pages of one context, of which one is looked at; what a pool of browsers lends.
+
+A page that opens another one is followed there; when that is closed, the one before is looked at
+again. Dialogs are accepted, and what they said is told.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentgym.envs.web.hosts import Hosts
+from agentgym.envs.web.page import CantDoError, WebPage
+from agentgym.envs.web.sight import Sight
+from agentgym.errors import InfraError
+from agentgym.tool import ToolCall
+
+_SCHEMES = ("http", "https")
+_MOST_TABS = 20
+_INTRODUCTION_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """What is told of a tab.
+
+    Attributes:
+        url: Its address.
+        title: Its title.
+        active: Whether it is the one that is looked at.
+    """
+
+    url: str
+    title: str
+    active: bool
+
+
+class Tabs:
+    """A context of a browser with its pages; runs on the driver's loop.
+
+    Args:
+        context: Playwright's.
+        page: Its first page.
+        hosts: Where it may go.
+    """
+
+    def __init__(self, context: Any, page: Any, hosts: Hosts) -> None:
+        self._context, self._hosts = context, hosts
+        self._pages: list[WebPage] = []
+        self._seen: list[WebPage] = []  # the one that is looked at comes last
+        self._said: list[str] = []
+        self._changed = asyncio.Event()
+        self._uploads: Mapping[str, Path] = {}
+        self._add(page)
+        context.on("page", self._opened)
+        context.on("dialog", self._answer)
+
+    @property
+    def active(self) -> WebPage:
+        """The page that is looked at.
+
+        Raises:
+            InfraError: If there is none any more.
+        """
+        self._forget_closed()
+        if not self._seen:
+            raise InfraError("The browser has no page any more")
+        return self._seen[-1]
+
+    async def close(self) -> None:
+        """Close the context; nothing happens if it has gone with its browser."""
+        from playwright.async_api import Error
+
+        with suppress(Error):
+            await self._context.close()
+
+    async def lives(self) -> bool:
+        """Whether the page that is looked at answers."""
+        return bool(self._seen) and await self.active.lives()
+
+    def offer(self, uploads: Mapping[str, Path]) -> None:
+        """Say which files may be uploaded, by the names that the model knows them by."""
+        self._uploads = uploads
+        for page in self._pages:
+            page.uploads = uploads
+
+    def heard(self) -> list[str]:
+        """Return what dialogs have said since the last time, which were accepted."""
+        said, self._said = self._said, []
+        return said
+
+    def failures(self) -> list[str]:
+        """Return which documents could not be opened since the last time, and why."""
+        return [failure for page in self._pages for failure in page.failures()]
+
+    async def known(self) -> tuple[Tab, ...]:
+        """Return what there is to tell of each, in the order in which they were opened."""
+        active, pages = self.active, tuple(self._pages)  # another may open meanwhile
+        titles = await asyncio.gather(*(page.title() for page in pages))
+        return tuple(
+            Tab(page.url, title, page is active) for page, title in zip(pages, titles, strict=True)
+        )
+
+    async def read(
+        self, *, quiet_ms: int, seconds: float, before: frozenset[Any], skip: Sequence[str] = ()
+    ) -> Sight:
+        """Return what the page that is looked at shows; see `WebPage.read`."""
+        while True:
+            page = self.active
+            try:
+                sight = await page.read(
+                    quiet_ms=quiet_ms, seconds=seconds, before=before, skip=skip
+                )
+            except InfraError:
+                if not page.is_closed:
+                    raise
+                continue  # it closed itself: the one before is looked at now
+            await self._introduced(page)
+            if page is self.active:
+                return sight
+
+    def pending(self) -> frozenset[Any]:
+        """Return the requests of all pages that have no answer yet; see `WebPage.pending`."""
+        return frozenset().union(*(page.pending() for page in self._pages))
+
+    async def do(self, call: ToolCall) -> None:
+        """Carry out an action, on the page that is looked at where it is one of a page.
+
+        Raises:
+            CantDoError: If it can't be done.
+            InfraError: If the browser is gone.
+        """
+        if call.name == "new_tab":
+            await self._new_tab()
+        elif call.name == "tab_focus":
+            await self._focus(**call.arguments)
+        elif call.name == "tab_close":
+            await self._close_active()
+        else:
+            page = self.active
+            if call.name == "goto":
+                self._check(str(call.arguments["url"]))
+            try:
+                await page.do(call)
+            except InfraError:
+                if not page.is_closed or not self._context.browser.is_connected():
+                    raise  # a page that its own button closed is no failure
+
+    # What only a context can do.
+
+    async def _new_tab(self) -> None:
+        from playwright.async_api import Error
+
+        if len(self._pages) >= _MOST_TABS:
+            raise CantDoError(f"There are {_MOST_TABS} tabs already; close one.")
+        try:
+            self._add(await self._context.new_page())
+        except Error as fault:
+            raise InfraError(f"The browser opens no page: {fault}") from fault
+
+    async def _focus(self, index: int) -> None:
+        self._forget_closed()
+        if not 0 <= index < len(self._pages):
+            last = len(self._pages) - 1
+            raise CantDoError(f"There is no tab {index}; there are 0 to {last}.")
+        page = self._pages[index]
+        self._seen.remove(page)
+        self._seen.append(page)
+        await page.show()
+
+    async def _close_active(self) -> None:
+        if len(self._pages) == 1:
+            raise CantDoError("The last tab can't be closed.")
+        await self.active.close()
+        await self.active.show()
+
+    def _check(self, url: str) -> None:
+        """Raise if an address may not be gone to; the browser itself sees to all the others."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+            parts = None
+        if parts is None or parts.scheme not in _SCHEMES or not host:
+            raise CantDoError(f"{url!r} is no address such as https://example.org/page.")
+        if not self._hosts.allow(host, port):
+            raise CantDoError(f"{host} may not be visited here; {self._hosts.told()}.")
+
+    # What the browser tells.
+
+    async def _introduced(self, page: WebPage) -> None:
+        """Wait for the pages that there are already, and that Playwright has yet to tell of."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_INTRODUCTION_SECONDS):
+                while await page.siblings() > len(self._pages):
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _add(self, page: Any) -> WebPage:
+        known = next((each for each in self._pages if each.is_of(page)), None)
+        if known is None:
+            known = WebPage(page)
+            known.uploads = self._uploads
+            self._pages.append(known)
+            self._seen.append(known)
+        return known
+
+    def _opened(self, page: Any) -> None:
+        self._add(page)
+        self._changed.set()
+
+    def _forget_closed(self) -> None:
+        self._pages = [page for page in self._pages if not page.is_closed]
+        self._seen = [page for page in self._seen if not page.is_closed]
+
+    async def _answer(self, dialog: Any) -> None:
+        from playwright.async_api import Error
+
+        self._said.append(f"{dialog.type}: {dialog.message}")
+        try:
+            await dialog.accept()
+        except Error:
+            return  # it has gone with its page
