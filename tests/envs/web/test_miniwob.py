@@ -1,8 +1,9 @@
 """MiniWoB++'s pages as environments: goals, rewards, seeds, experts, and a browser that dies."""
 
+import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +16,10 @@ from agentgym.envs.web.miniwob import MiniWoBEnv
 from agentgym.envs.web.miniwob_solvers import EXPERTS
 from agentgym.envs.web.miniwob_tasks import Episodes
 from agentgym.errors import InfraError, UnknownNameError, UsageError
+from agentgym.policies.scripted import ScriptedPolicy
+from agentgym.policy import Completion, Request
+from agentgym.progress import Display
+from agentgym.rollout import RolloutConfig, collect
 from agentgym.stop_reason import StopReason
 
 pytestmark = pytest.mark.integration
@@ -162,6 +167,56 @@ def test_a_browser_that_is_killed_is_nobody_s_reward_and_heals() -> None:
         env.reset(seed=0)
         assert env.step("click(1)")[1] == 1.0
         env.close()
+
+
+class KillsTheBrowser(ScriptedPolicy):
+    """Clicks ONE, which is right, or TWO; kills the browser once all episodes have begun."""
+
+    wants_expert = None
+
+    def __init__(self, episodes: int) -> None:
+        self._episodes = episodes
+        self._waiting: set[str] = set()
+        self._all_there = asyncio.Event()
+        self.killed = 0
+
+    async def generate(self, requests: Sequence[Request]) -> list[Completion]:
+        self._waiting |= {request.episode for request in requests}
+        if len(self._waiting) == self._episodes and not self._all_there.is_set():
+            for pid in browser_processes():
+                os.kill(pid, signal.SIGKILL)
+                self.killed += 1
+            self._all_there.set()
+        async with asyncio.timeout(300):
+            await self._all_there.wait()
+        return [Completion(self._answer(request)) for request in requests]
+
+    def _answer(self, request: Request) -> str:
+        seed = int(request.task_id.partition("/")[2])
+        wanted = "ONE" if seed % 2 else "TWO"
+        text = str(request.messages[-1]["content"])
+        line = next(each for each in text.splitlines() if each.endswith(f'"{wanted}"'))
+        return f"click({line.partition(']')[0].strip()[1:]})"
+
+
+def test_episodes_whose_browser_is_killed_all_end_with_what_they_earned() -> None:
+    count = 32
+    policy = KillsTheBrowser(count)
+    trajectories = collect(
+        "agentgym/MiniWoB-ClickTest2-v0",
+        policy,
+        count,
+        config=RolloutConfig(concurrency=count),
+        tasks=list(range(count)),
+        display=Display.OFF,
+    )
+    assert policy.killed == 1
+    assert [t.attempts for t in trajectories] == [2] * count, trajectories[0].meta
+    for number, trajectory in enumerate(trajectories):
+        right = number % 2 == 1
+        assert trajectory.reward == (1.0 if right else -1.0)
+        assert trajectory.stop_reason is (StopReason.SUCCESS if right else StopReason.FAILURE)
+        assert len(trajectory.turns) == 1
 
 
 def test_what_there_is_none_of_is_named() -> None:
