@@ -1,12 +1,14 @@
 """Options that `eval`, `collect` and `play` share, and how they become library objects."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from agentgym.policy import Sampling
+from agentgym.config import parse_overrides
+from agentgym.policies import make_policy
+from agentgym.policy import Policy, Sampling
 from agentgym.progress import Display
 from agentgym.rollout import RolloutConfig
 
@@ -21,7 +23,15 @@ _OPTIONS = (
     click.option(
         "--policy",
         required=True,
-        help="An expert's name, random, human, a Hugging Face folder or id.",
+        help="An expert's name, random, human, a Hugging Face folder or id, openai:MODEL.",
+    ),
+    click.option("--base-url", help="Where openai:MODEL is, such as http://127.0.0.1:8000/v1."),
+    click.option(
+        "--policy-option",
+        "policy_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An argument of the policy; may be repeated.",
     ),
     click.option("--episodes", type=COUNT, default=100, show_default=True),
     click.option("--seed", type=SEED, default=0, show_default=True),
@@ -54,6 +64,12 @@ def rollout_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def policy_of(spec: str, base_url: str | None, options: Sequence[str]) -> Policy:
+    """Return the policy with its arguments."""
+    named = {} if base_url is None else {"base_url": base_url}
+    return make_policy(spec, **{**parse_overrides(options), **named})
 
 
 def rollout_config(concurrency: int | None) -> RolloutConfig:

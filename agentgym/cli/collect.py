@@ -9,6 +9,7 @@ from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import (
     COUNT,
     display,
+    policy_of,
     rollout_config,
     rollout_options,
     sampling,
@@ -16,7 +17,6 @@ from agentgym.cli._rollout_options import (
 from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.evaluation import Evaluation
-from agentgym.policies import make_policy
 from agentgym.rollout import collect
 from agentgym.store import Store
 
@@ -34,6 +34,8 @@ def command(
     env_id: str,
     options: tuple[str, ...],
     policy: str,
+    base_url: str | None,
+    policy_options: tuple[str, ...],
     episodes: int,
     seed: int,
     concurrency: int | None,
@@ -47,7 +49,7 @@ def command(
 
     Options of the environment follow as KEY=VALUE. Tasks are drawn by seed.
     """
-    actor = make_policy(policy)
+    actor = policy_of(policy, base_url, policy_options)
     with new_run(run_folder(out, "collect"), "collect") as run, Store.writer(run.path) as writer:
         trajectories = collect(
             env_id,

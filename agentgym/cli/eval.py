@@ -8,6 +8,7 @@ from agentgym.cli import ExitCode
 from agentgym.cli._outcome import outcome
 from agentgym.cli._rollout_options import (
     display,
+    policy_of,
     rollout_config,
     rollout_options,
     sampling,
@@ -15,8 +16,8 @@ from agentgym.cli._rollout_options import (
 from agentgym.cli._run_folder import new_run, run_folder
 from agentgym.config import parse_overrides
 from agentgym.evaluation import Estimate, evaluate
-from agentgym.policies import make_policy
 from agentgym.store import Store
+from agentgym.usage import Metered, Usage
 
 
 @click.command("eval")
@@ -25,6 +26,8 @@ def command(
     env_id: str,
     options: tuple[str, ...],
     policy: str,
+    base_url: str | None,
+    policy_options: tuple[str, ...],
     episodes: int,
     seed: int,
     concurrency: int | None,
@@ -37,7 +40,7 @@ def command(
 
     Options of the environment follow as KEY=VALUE, such as split=valid_unseen difficulty=tiny.
     """
-    actor = make_policy(policy)
+    actor = policy_of(policy, base_url, policy_options)
     with new_run(run_folder(out, "eval"), "eval") as run, Store.writer(run.path) as writer:
         result = evaluate(
             env_id,
@@ -64,11 +67,27 @@ def command(
     for name, value in rows:
         click.echo(f"  {name:18} {value}")
     click.echo(f"  {'trajectories':18} {run.path}")
+    if isinstance(actor, Metered):
+        for name, value in _used(actor.usage):
+            click.echo(f"  {name:18} {value}")
     return outcome(result)
 
 
 def _percent(estimate: Estimate) -> str:
     return f"{100 * estimate.mean:.1f}% ± {100 * estimate.stderr:.1f}"
+
+
+def _used(usage: Usage) -> list[tuple[str, str]]:
+    rows = [
+        ("requests", f"{usage.requests:,}"),
+        ("prompt tokens", f"{usage.prompt_tokens:,}"),
+        ("completion tokens", f"{usage.completion_tokens:,}"),
+    ]
+    if usage.unmetered:
+        rows.append(("not counted", f"the tokens of {usage.unmetered:,} requests"))
+    if usage.dollars is not None:
+        rows.append(("cost", f"${usage.dollars:.4f}"))
+    return rows
 
 
 def _plain(estimate: Estimate) -> str:

@@ -8,6 +8,7 @@
 | `replay:FILE` | recorded actions |
 | `chai:RUN` | what the critic of an ArCHer run likes best of several answers of its model |
 | `transformers:FOLDER`, a folder, or an id such as `Qwen/Qwen3-0.6B` | a local language model |
+| `openai:MODEL` | a model behind a URL that is asked as OpenAI's API is |
 
 A package adds its own with an entry point in the group `agentgym.policies`: a callable that takes
 what follows the colon, if anything does, and keyword arguments. Models are imported when they are

@@ -19,9 +19,31 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def saying(cls, text: Any, finish: str = "stop") -> "Answer":
-        message = {"role": "assistant", "content": text}
-        return cls({"choices": [{"index": 0, "message": message, "finish_reason": finish}]})
+    def saying(
+        cls, text: Any, finish: str = "stop", *, used: tuple[int, int] | None = None, **besides: Any
+    ) -> "Answer":
+        """A text, with what else is in the message, and tokens of prompt and completion."""
+        message = {"role": "assistant", "content": text, **besides}
+        body: dict[str, Any] = {
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}]
+        }
+        if used is not None:
+            prompt, completion = used
+            body["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion}
+        return cls(body)
+
+    @classmethod
+    def calling(cls, *calls: tuple[Any, Any], text: str | None = None) -> "Answer":
+        """Tool calls: names, and arguments as the model wrote them."""
+        made = [
+            {
+                "id": f"call_{k}",
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
+            for k, (name, arguments) in enumerate(calls)
+        ]
+        return cls.saying(text, "tool_calls", tool_calls=made)
 
 
 @dataclass(frozen=True)
