@@ -8,7 +8,6 @@ to have begun.
 """
 
 import base64
-import json
 import re
 import weakref
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentgym.actions import ActionFormat
+from agentgym.actions._json import read_object, write_object
 from agentgym.env import Image
 from agentgym.message import Message
 from agentgym.tool import ToolCall, ToolSpec
@@ -116,7 +116,7 @@ def tool_call_text(text: str, calls: Sequence[WrittenCall]) -> str:
 
     Args:
         text: What the model said besides.
-        calls: Its calls. Arguments that are no JSON stay as they are, for the format to say so.
+        calls: Its calls.
     """
     blocks = [f"<tool_call>\n{_body(call)}\n</tool_call>" for call in calls]
     return "\n".join([text.strip(), *blocks] if text.strip() else blocks)
@@ -165,7 +165,7 @@ def _calling(thought: str, calls: Sequence[ToolCall], ids: Sequence[str]) -> Mes
             "type": "function",
             "function": {
                 "name": call.name,
-                "arguments": json.dumps(dict(call.arguments), ensure_ascii=False),
+                "arguments": write_object(dict(call.arguments)),
             },
         }
         for call_id, call in zip(ids, calls, strict=True)
@@ -178,12 +178,9 @@ def _result(call_id: str, text: str) -> Message:
 
 
 def _body(call: WrittenCall) -> str:
-    try:
-        arguments: Any = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        arguments = call.arguments
-    body = json.dumps({"name": call.name, "arguments": arguments}, ensure_ascii=False)
+    arguments, problem = read_object(call.arguments.strip() or "{}")
+    # What is no object goes on as it is, and the format says what is wrong with it.
+    given = arguments if problem is None else call.arguments
+    body = write_object({"name": call.name, "arguments": given})
     # Inside a text, the format's own tags would end the call; JSON has another way to write them.
     return _MARKUP.sub(r"\\u003c", body)

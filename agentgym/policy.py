@@ -103,7 +103,7 @@ class Completion:
 
 
 class Policy(Protocol):
-    """Whoever answers observations."""
+    """Whoever answers observations; one that is paid for may be `Metered` besides (`usage`)."""
 
     @property
     def template(self) -> "ChatTemplate | None":

@@ -115,6 +115,7 @@ def test_calls_come_through_the_format(text: str, more: str) -> None:
         (WrittenCall("say", "[1]"), "must be a JSON object"),
         (WrittenCall("say", '{"text": NaN}'), "not valid JSON"),
         (WrittenCall("say", "[" * 100_000), "too large|not valid JSON"),
+        (WrittenCall("say", '{"text": ' + "[" * 500 + "]" * 500 + "}"), "too large"),
         (WrittenCall("say", '{"txt": "a"}'), "say: "),
         (WrittenCall("</tool_call>", "{}"), "There is no tool '</tool_call>'"),
     ],

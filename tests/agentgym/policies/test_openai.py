@@ -257,7 +257,7 @@ def test_a_server_that_hangs_is_the_worlds_failure_and_the_episode_is_tried_agai
             display=Display.OFF,
         )
         woken.set()
-    assert trajectory.attempts == 2
+    assert trajectory.attempts > 1
     assert "did not answer within 2 s" in trajectory.meta["faults"][0]
     assert trajectory.stop_reason.trainable
 
