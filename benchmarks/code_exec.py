@@ -32,6 +32,8 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
+from process_memory import mib_below
+
 from agentgym.sandbox import Sandbox, make_sandbox
 
 SOURCE = "print(sum(range(10)))"
@@ -83,26 +85,10 @@ def memory(member: Way, roots: Callable[[], list[int]] = lambda: [os.getpid()]) 
         return ""
     with ExitStack() as members:
         members.enter_context(member())()
-        before = _below(roots())
+        before = mib_below(roots())
         for _ in range(MEMBERS):
             members.enter_context(member())()
-        return f"{(_below(roots()) - before) / MEMBERS:.1f} MiB"
-
-
-def _below(roots: list[int]) -> float:
-    """Return the MiB of the processes below some: of what they share, each has its part."""
-    kib, waiting = 0, list(roots)
-    while waiting:
-        pid = waiting.pop()
-        try:
-            if pid not in roots:
-                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-                kib += int(rollup.split("Pss:")[1].split()[0])
-            for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting.extend(map(int, listed.read_text().split()))
-        except (OSError, IndexError):  # it has ended
-            continue
-    return kib / 1024
+        return f"{(mib_below(roots()) - before) / MEMBERS:.1f} MiB"
 
 
 def stateless(backend: str, **options: str) -> Callable[[], str]:
