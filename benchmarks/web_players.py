@@ -95,24 +95,34 @@ class BrowserGym:
     """BrowserGym's, which starts two browsers for every episode.
 
     Args:
+        keep: Whether these stay for the next episode, which has contexts of its own in them: most
+            of an episode is their start, where nobody measures it.
         options: For its environment.
     """
 
-    def __init__(self, **options: Any) -> None:
-        import browsergym.miniwob  # pyright: ignore[reportMissingImports] # noqa: F401
-        from browsergym.core.action.highlevel import (  # pyright: ignore[reportMissingImports]
+    def __init__(self, *, keep: bool = False, **options: Any) -> None:
+        import browsergym.miniwob  # noqa: F401
+        from browsergym.core.action.highlevel import (
             HighLevelActionSet,
         )
-        from playwright.sync_api import BrowserType
+        from playwright.sync_api import Browser, BrowserType
 
-        launch = BrowserType.launch
-        program = shutil.which("chromium")
+        launch, kept = BrowserType.launch, dict[str, Any]()
 
         def with_debians(self: Any, **given: Any) -> Any:
-            return launch(self, **{"executable_path": program, **given})
+            name = repr(given)
+            if name not in kept:
+                given["executable_path"] = shutil.which("chromium")
+                started = launch(self, **given)
+                if not keep:
+                    return started
+                kept[name] = started
+            return kept[name]
 
         # Its environment takes an executable, its chat window takes none.
         BrowserType.launch = with_debians
+        if keep:
+            Browser.close = lambda self: None
         known = HighLevelActionSet(subsets=["miniwob_all"], multiaction=False)
         self._options = {"action_mapping": known.to_python_code, **options}
         self._env: Any = None
@@ -160,7 +170,7 @@ class Farama:
     """
 
     def __init__(self, *, load: bool = False) -> None:
-        import miniwob  # pyright: ignore[reportMissingImports] # noqa: F401
+        import miniwob  # noqa: F401
 
         os.environ["MINIWOB_CHROME_BINARY"] = shutil.which("chromium") or "chromium"
         os.environ["MINIWOB_CHROMEDRIVER"] = shutil.which("chromedriver") or "chromedriver"
@@ -187,7 +197,7 @@ class Farama:
 
     def act(self, action: Action) -> Seen:
         """See `Player`."""
-        from miniwob.action import ActionTypes  # pyright: ignore[reportMissingImports]
+        from miniwob.action import ActionTypes
 
         kind, *values = action
         wanted = ActionTypes.CLICK_COORDS if kind == "click" else ActionTypes.TYPE_TEXT

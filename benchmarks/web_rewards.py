@@ -1,12 +1,15 @@
 """Play the same episodes of MiniWoB++ in ours and in the peers, and compare every reward.
 
-An episode is a page, a seed and a row of clicks at random points of the page with a text typed in
-between, drawn from the seed. Compared are the goal, and after every action the raw reward and
-whether the episode has ended. A peer plays without its delays; BrowserGym and Farama load the page
-for every episode.
+An episode is a page, a seed and a row of actions: clicks at random points of the page with a text
+typed in between, drawn from the seed; and on the pages that our expert solves, its clicks at the
+middle of what it clicks and its texts typed, so that there are rewards to compare. Compared are the
+goal, and after every action the raw reward and whether the episode has ended. The peers play
+without their delays, and load the page for every episode; BrowserGym's browsers stay.
 """
 
+import re
 import sys
+from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,11 +17,11 @@ from random import Random
 from typing import Any, TypeAlias
 
 from web_crew import CrewError, Process, Way
-from web_players import Action
+from web_players import PAGE_SEEDS, Action, page_seed
 
 OURS = Way("ours", "agentgym")
 PEERS = (
-    Way("BrowserGym", "browsergym", {"slow_mo": 0, "pre_observation_delay": 0.1}),
+    Way("BrowserGym", "browsergym", {"slow_mo": 0, "pre_observation_delay": 0.1, "keep": True}),
     Way("Farama", "farama", {"load": True}),
 )
 CLICKS = 8
@@ -30,21 +33,75 @@ Played: TypeAlias = list[dict[str, Any]] | str
 """What was seen of an episode, or why it couldn't be played."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+_EXPERT_CALL = re.compile(r"(?P<name>click|fill)\((?P<element>\d+)(?:, (?P<text>'.*'))?\)")
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
-    """A page and BrowserGym's seed."""
+    """A page, BrowserGym's seed, and what is done; `solved` where the expert does it."""
 
     page: str
     seed: int
+    actions: tuple[Action, ...]
+    solved: bool = False
 
-    def actions(self) -> list[Action]:
-        """Return what is done in it."""
-        dice = Random(f"{self.page}/{self.seed}")
-        points = [
-            ("click", dice.randrange(_WIDTH), dice.randrange(_TOP, _HEIGHT)) for _ in range(CLICKS)
-        ]
-        half = CLICKS // 2
-        return [*points[:half], ("type", dice.choice(WORDS)), *points[half:]]
+    def __str__(self) -> str:
+        return f"{self.page}/{self.seed}{' solved' if self.solved else ''}"
+
+
+def at_random(page: str, seed: int) -> Episode:
+    """Return an episode of clicks and a text."""
+    dice = Random(f"{page}/{seed}")
+    points = [
+        ("click", dice.randrange(_WIDTH), dice.randrange(_TOP, _HEIGHT)) for _ in range(CLICKS)
+    ]
+    half = CLICKS // 2
+    return Episode(page, seed, (*points[:half], ("type", dice.choice(WORDS)), *points[half:]))
+
+
+def solved(pages: Sequence[str], seed: int) -> Iterator[Episode]:
+    """Give an episode of each page that the expert solves by clicking and filling in alone."""
+    import agentgym
+
+    env = agentgym.make(
+        "agentgym/MiniWoB-v0", task=pages, episodes=PAGE_SEEDS, expert="scripted", boxes=True
+    )
+    try:
+        for page in pages:
+            observation, info = env.reset(options={"task": f"{page}/{page_seed(seed)}"})
+            actions: list[Action] = []
+            while info["stop_reason"] is None:
+                told = info["expert_action"]
+                done = None if told is None else by_points(told, observation["text"])
+                if done is None:
+                    break
+                actions += done
+                observation, _, _, _, info = env.step(told)
+            if info["success"]:
+                yield Episode(page, seed, tuple(actions), solved=True)
+    finally:
+        env.close()
+
+
+def by_points(call: str, text: str) -> list[Action] | None:
+    """Return an expert's call as actions of every player.
+
+    Args:
+        call: Such as "click(3)".
+        text: Of the page, with boxes.
+
+    Returns:
+        None where it is another call, or where the element has to be scrolled to.
+    """
+    match = _EXPERT_CALL.fullmatch(call)
+    if match is None:
+        return None
+    line = re.search(rf"^ *\[{match['element']}\] .* at \((.*)\)$", text, re.MULTILINE)
+    if line is None or "offscreen" in line[0].split():
+        return None
+    x, y, width, height = (int(part) for part in line[1].split(", "))
+    click = ("click", x + width // 2, y + height // 2)
+    return [click] if match["text"] is None else [click, ("type", literal_eval(match["text"]))]
 
 
 def played(way: Way, episodes: Sequence[Episode], at_once: int) -> dict[Episode, Played]:
@@ -63,7 +120,7 @@ def _play_all(way: Way, episodes: Sequence[Episode]) -> Iterator[tuple[Episode, 
     process: Process | None = None
     for number, episode in enumerate(episodes, 1):
         process = process or Process(way, 1)
-        arguments = (episode.page, episode.seed, episode.actions())
+        arguments = (episode.page, episode.seed, episode.actions)
         try:
             (seen,) = process.call("play", *arguments, seconds=_SECONDS)
         except CrewError as fault:
@@ -107,7 +164,7 @@ def report(
         f"{name}: {len(pages) - len(differing)} of {len(pages)} pages agree, in {len(episodes)} "
         f"episodes of {steps} actions in all; {len(ended)} ended, "
         f"{sum(raw > 0 for raw in ended)} of them with a reward above 0",
-        *(f"  {one.page}/{one.seed}: {told}" for one, told in parts.items() if told is not None),
+        *(f"  {one}: {told}" for one, told in parts.items() if told is not None),
     ]
     return "\n".join(lines)
 
@@ -117,10 +174,11 @@ def compare(pages: Sequence[str], seeds: int, at_once: int = 2) -> None:
 
     Args:
         pages: By name.
-        seeds: Of each page.
+        seeds: Of each page, for random clicks; the expert plays one.
         at_once: How many processes each implementation plays in.
     """
-    episodes = [Episode(page, seed) for page in sorted(pages) for seed in range(seeds)]
+    episodes = [at_random(page, seed) for page in sorted(pages) for seed in range(seeds)]
+    episodes += solved(sorted(pages), seeds)
     ours = played(OURS, episodes, at_once)
     for peer in PEERS:
         print(report(episodes, ours, peer.name, played(peer, episodes, at_once)), flush=True)

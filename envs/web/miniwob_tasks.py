@@ -1,7 +1,7 @@
 """MiniWoB++'s tasks: an episode is a page and a seed.
 
-The seed is what the page's own generator is given, so that episode 7 of `click-test` is
-BrowserGym's with seed 7.
+The seed is what the page's own generator is given, so that episode 7 of `click-test` is that of
+Farama's `miniwob` with seed 7. BrowserGym draws what it gives the generator from its seed.
 """
 
 import importlib.util
