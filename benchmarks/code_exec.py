@@ -32,7 +32,7 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
-from process_memory import mib_below
+from process_tree import mib_below
 
 from agentgym.sandbox import Sandbox, make_sandbox
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from peer_venv import peer_python
-from process_memory import mib_below
+from process_tree import cpu_seconds, mib_below
 
 REQUIREMENTS: Mapping[str, Sequence[str]] = {
     "browsergym": ("browsergym-miniwob==0.14.3",),
@@ -153,6 +153,10 @@ class Crew:
     def mib_each(self) -> float:
         """Return the MiB that a player's part of the browsers and their drivers takes."""
         return mib_below(process.pid for process in self._processes) / self._count
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that all of it has taken so far, Python's too."""
+        return cpu_seconds(process.pid for process in self._processes)
 
     def __enter__(self) -> Self:
         return self

@@ -227,10 +227,14 @@ def _call(action: Action, scale: float = 1.0) -> str:
 # What is asked of a player. Each gives what JSON can hold.
 
 
+def begin(player: Player) -> None:
+    """Start an episode and take a step: whatever is made once is made now."""
+    player.reset(PAGE, 0)
+    player.act(TOGGLE)
+
+
 def steps(player: Player, seconds: float) -> list[float]:
     """Take steps for so long, one at least, and return what each took, in seconds."""
-    player.reset(PAGE, 0)
-    player.act(TOGGLE)  # whatever is made once is made now
     spent: list[float] = []
     until = time.perf_counter() + seconds
     while not spent or time.perf_counter() < until:
@@ -272,7 +276,12 @@ PLAYERS: Mapping[str, Callable[..., Player]] = {
     "browsergym": BrowserGym,
     "farama": Farama,
 }
-CALLS: Mapping[str, Callable[..., Any]] = {"steps": steps, "episodes": episodes, "play": play}
+CALLS: Mapping[str, Callable[..., Any]] = {
+    "begin": begin,
+    "steps": steps,
+    "episodes": episodes,
+    "play": play,
+}
 
 
 def answer(players: Sequence[Player], threads: ThreadPoolExecutor, line: str) -> str:

@@ -7,9 +7,11 @@ episode is a reset and a step. Ours and Farama's restart the page in place, Brow
 browsers for it. "no delays" is BrowserGym without its `slow_mo` and `pre_observation_delay`.
 
 Contexts work at the same time, each as fast as it can; latencies are those beside the others. The
-memory (PSS) is that of the browsers and their drivers, divided by the contexts, without the Python
-processes; it is whole for root alone. Each peer has a virtual environment of its own, made below
-build/ at the first run. Needs Debian's `chromium` and `chromium-driver`.
+CPU time is that of a step in all processes together, which says more than the clock where other
+work runs on the same cores. The memory (PSS) is that of the browsers and their drivers, divided by
+the contexts, without the Python processes; it is whole for root alone. Each peer has a virtual
+environment of its own, made below build/ at the first run. Needs Debian's `chromium` and
+`chromium-driver`.
 
     python benchmarks/web_steps.py [--seconds 10] [--contexts 1 4 16]
     python benchmarks/web_steps.py --rewards [--seeds 2] [--pages PAGE ...]
@@ -49,6 +51,7 @@ class Row:
     Attributes:
         resets: Seconds of each.
         steps: Seconds of each.
+        cpu: Seconds of CPU time that a step takes.
         steps_rate: Steps per second, of all contexts together.
         episodes_rate: Episodes per second.
         mib: Of memory, for each context.
@@ -56,6 +59,7 @@ class Row:
 
     resets: Sequence[float]
     steps: Sequence[float]
+    cpu: float
     steps_rate: float
     episodes_rate: float
     mib: float
@@ -66,7 +70,10 @@ class Row:
             f"{1e3 * statistics.median(spent):>8.0f}{1e3 * p99(spent):>8.0f}"
             for spent in (self.resets, self.steps)
         )
-        return f"{latencies}{self.steps_rate:>9.1f}{self.episodes_rate:>9.2f}{self.mib:>9.0f}"
+        return (
+            f"{latencies}{1e3 * self.cpu:>8.0f}{self.steps_rate:>9.1f}{self.episodes_rate:>9.2f}"
+            f"{self.mib:>9.0f}"
+        )
 
 
 Table = Mapping[Way, Mapping[int, Row | str]]
@@ -87,7 +94,10 @@ def measure(way: Way, contexts: int, seconds: float) -> Row | str:
     limit = _START_SECONDS + seconds
     try:
         with Crew(way, contexts) as crew:
+            crew.call("begin", seconds=limit)
+            before = crew.cpu_seconds()
             steps = crew.call("steps", seconds, seconds=limit)
+            cpu = crew.cpu_seconds() - before
             episodes = crew.call("episodes", seconds, seconds=limit)
             mib = crew.mib_each()
     except CrewError as fault:
@@ -95,6 +105,7 @@ def measure(way: Way, contexts: int, seconds: float) -> Row | str:
     return Row(
         [reset for each in episodes for reset, _ in each],
         [step for each in steps for step in each],
+        cpu / sum(map(len, steps)),
         rate(steps),
         rate([[whole for _, whole in each] for each in episodes]),
         mib,
@@ -151,10 +162,10 @@ def main() -> None:
         return
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores; the load was {os.getloadavg()[0]:.1f} before")
-    print(f"{'':27}{'con-':>6}{'reset (ms)':>16}{'step (ms)':>16}{'':>9}{'epi-':>9}{'MiB per':>9}")
     print(
-        f"{'':27}{'texts':>6}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}{'steps/s':>9}{'sodes/s':>9}"
-        f"{'context':>9}"
+        f"{'':27}{'con-':>6}{'reset (ms)':>16}{'step (ms)':>24}{'':>9}{'epi-':>9}{'MiB per':>9}\n"
+        f"{'':27}{'texts':>6}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}{'CPU':>8}{'steps/s':>9}"
+        f"{'sodes/s':>9}{'context':>9}"
     )
     table: dict[Way, dict[int, Row | str]] = {}
     for way in WAYS:

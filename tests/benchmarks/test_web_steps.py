@@ -12,7 +12,7 @@ import peer_venv
 import pytest
 import web_players
 import web_steps
-from process_memory import mib_below
+from process_tree import cpu_seconds, mib_below
 from web_crew import Crew, CrewError, Process, Way
 from web_players import PAGE_SEEDS, page_seed
 from web_rewards import Episode, at_random, by_points, difference, report, solved
@@ -27,7 +27,7 @@ def seen(*raws: float, ends: bool = False, goal: str = "Click.") -> list[dict[st
 
 
 def row(steps_rate: float, episodes_rate: float) -> Row:
-    return Row([0.1], [0.02], steps_rate, episodes_rate, 300.0)
+    return Row([0.1], [0.02], 0.013, steps_rate, episodes_rate, 300.0)
 
 
 def test_pages_are_seeded_as_browsergym_does() -> None:
@@ -124,7 +124,7 @@ def test_the_goals_are_by_the_least_ratio_and_the_best_rate() -> None:
 
 
 def test_a_row_says_milliseconds() -> None:
-    assert row(40, 30).line().split() == ["100", "100", "20", "20", "40.0", "30.00", "300"]
+    assert row(40, 30).line().split() == ["100", "100", "20", "20", "13", "40.0", "30.00", "300"]
 
 
 def fake_run(
@@ -175,6 +175,7 @@ def test_memory_is_that_of_what_a_process_has_started() -> None:
         assert child.stdout.readline() == "ready\n"
         assert mib_below([os.getpid()]) - before > 60
         assert mib_below([child.pid]) == 0
+        assert 0 < cpu_seconds([child.pid]) < cpu_seconds([os.getpid()])
         child.communicate("\n", timeout=30)
 
 
@@ -182,6 +183,7 @@ def test_memory_is_that_of_what_a_process_has_started() -> None:
 def test_a_crew_of_ours_plays_and_says_what_went_wrong() -> None:
     actions = [("type", "x"), ("click", 16, 61)]
     with Crew(TEXT, 2) as crew:
+        crew.call("begin", seconds=120)
         one, two = crew.call("play", "click-checkboxes-large", 3, actions, seconds=120)
         assert one == two
         assert [each["done"] for each in one] == [False, False, False]
