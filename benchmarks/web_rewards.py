@@ -9,6 +9,7 @@ without their delays, and load the page for every episode; BrowserGym's browsers
 
 import re
 import sys
+import time
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -104,21 +105,35 @@ def by_points(call: str, text: str) -> list[Action] | None:
     return [click] if match["text"] is None else [click, ("type", literal_eval(match["text"]))]
 
 
-def played(way: Way, episodes: Sequence[Episode], at_once: int) -> dict[Episode, Played]:
-    """Return what one implementation shows of episodes, which so many processes share."""
-    pages = sorted({episode.page for episode in episodes})
+def played(
+    way: Way, episodes: Sequence[Episode], at_once: int, seconds: float
+) -> dict[Episode, Played]:
+    """Return what one implementation shows of episodes.
+
+    Args:
+        way: The implementation.
+        episodes: In the order in which they are played.
+        at_once: How many processes share them.
+        seconds: When to stop; what isn't played then is left out.
+    """
+    pages = list(dict.fromkeys(episode.page for episode in episodes))
     shares = [
         [episode for episode in episodes if episode.page in pages[start::at_once]]
         for start in range(at_once)
     ]
+    until = time.monotonic() + seconds
     with ThreadPoolExecutor(at_once) as threads:
-        results = threads.map(lambda share: dict(_play_all(way, share)), shares)
+        results = threads.map(lambda share: dict(_play_all(way, share, until)), shares)
         return {episode: seen for result in results for episode, seen in result.items()}
 
 
-def _play_all(way: Way, episodes: Sequence[Episode]) -> Iterator[tuple[Episode, Played]]:
+def _play_all(
+    way: Way, episodes: Sequence[Episode], until: float
+) -> Iterator[tuple[Episode, Played]]:
     process: Process | None = None
     for number, episode in enumerate(episodes, 1):
+        if time.monotonic() > until:
+            break
         process = process or Process(way, 1)
         arguments = (episode.page, episode.seed, episode.actions)
         try:
@@ -150,14 +165,13 @@ def _told(raw: float, done: bool) -> str:
     return f"{raw:g}, {'ended' if done else 'goes on'}"
 
 
-def report(
-    episodes: Sequence[Episode], ours: Mapping[Episode, Played], name: str, theirs: Any
-) -> str:
-    """Return how many pages agree with a peer, and where the others part."""
+def report(name: str, ours: Mapping[Episode, Played], theirs: Mapping[Episode, Played]) -> str:
+    """Return how many pages agree with a peer, of those that both played, and where others part."""
+    episodes = sorted(ours.keys() & theirs.keys(), key=str)
     parts = {episode: difference(ours[episode], theirs[episode]) for episode in episodes}
     differing = {episode.page for episode, told in parts.items() if told is not None}
     pages = {episode.page for episode in episodes}
-    shown = [seen for seen in ours.values() if not isinstance(seen, str)]
+    shown = [seen for one in episodes if not isinstance(seen := ours[one], str)]
     steps = sum(len(seen) - 1 for seen in shown)
     ended = [seen[-1]["raw"] for seen in shown if seen[-1]["done"]]
     lines = [
@@ -169,16 +183,23 @@ def report(
     return "\n".join(lines)
 
 
-def compare(pages: Sequence[str], seeds: int, at_once: int = 2) -> None:
+def compare(pages: Sequence[str], seeds: int, minutes: float, at_once: int = 2) -> None:
     """Print how far the rewards agree.
 
     Args:
         pages: By name.
         seeds: Of each page, for random clicks; the expert plays one.
-        at_once: How many processes each implementation plays in.
+        minutes: How long each implementation may play.
+        at_once: How many processes each plays in.
     """
-    episodes = [at_random(page, seed) for page in sorted(pages) for seed in range(seeds)]
-    episodes += solved(sorted(pages), seeds)
-    ours = played(OURS, episodes, at_once)
+    # In no order, so that what there is time for says something about the rest.
+    pages = Random(0).sample(sorted(pages), len(pages))
+    solutions = {episode.page: episode for episode in solved(pages, seeds)}
+    episodes: list[Episode] = []
+    for page in pages:
+        episodes += [at_random(page, seed) for seed in range(seeds)]
+        episodes += [solutions[page]] if page in solutions else []
+    ours = played(OURS, episodes, at_once, 60 * minutes)
     for peer in PEERS:
-        print(report(episodes, ours, peer.name, played(peer, episodes, at_once)), flush=True)
+        theirs = played(peer, episodes, at_once, 60 * minutes)
+        print(report(peer.name, ours, theirs), flush=True)

@@ -14,7 +14,7 @@ environment of its own, made below build/ at the first run. Needs Debian's `chro
 `chromium-driver`.
 
     python benchmarks/web_steps.py [--seconds 10] [--contexts 1 4 16]
-    python benchmarks/web_steps.py --rewards [--seeds 2] [--pages PAGE ...]
+    python benchmarks/web_steps.py --rewards [--seeds 2] [--minutes 60] [--pages PAGE ...]
 
 The second compares rewards instead (`web_rewards.py`). What bounds ours: a step waits until the
 page has been still for 20 ms; a screenshot has the browser draw two frames.
@@ -152,13 +152,14 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--rewards", action="store_true", help="compare rewards instead")
     parser.add_argument("--seeds", type=int, default=2, help="of each page, for --rewards")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for --rewards, of each")
     parser.add_argument("--pages", nargs="+", default=NAMES, metavar="PAGE", help="for --rewards")
     options = parser.parse_args()
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
             sys.exit(f"{program} is missing; run: apt-get install chromium chromium-driver")
     if options.rewards:
-        compare(options.pages, options.seeds)
+        compare(options.pages, options.seeds, options.minutes)
         return
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores; the load was {os.getloadavg()[0]:.1f} before")

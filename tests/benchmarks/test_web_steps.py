@@ -93,7 +93,8 @@ def test_a_page_agrees_if_all_its_episodes_do() -> None:
     episodes = [Episode("a", 0, ()), Episode("a", 1, ()), Episode("b", 0, (), solved=True)]
     ours = {one: seen(0, 1, ends=True) for one in episodes}
     theirs = {**ours, episodes[1]: seen(0, 0)}
-    told = report(episodes, ours, "Peer", theirs).splitlines()
+    unplayed = Episode("c", 0, ())
+    told = report("Peer", {**ours, unplayed: seen(0)}, theirs).splitlines()
     assert told[0].startswith("Peer: 1 of 2 pages agree, in 3 episodes of 3 actions in all")
     assert told[0].endswith("3 ended, 3 of them with a reward above 0")
     assert told[1:] == ["  a/1: after action 1: ours 1, ended, theirs 0, goes on"]
