@@ -105,31 +105,16 @@ def by_points(call: str, text: str) -> list[Action] | None:
     return [click] if match["text"] is None else [click, ("type", literal_eval(match["text"]))]
 
 
-def played(
-    way: Way, episodes: Sequence[Episode], at_once: int, seconds: float
-) -> dict[Episode, Played]:
+def played(way: Way, episodes: Sequence[Episode], seconds: float) -> dict[Episode, Played]:
     """Return what one implementation shows of episodes.
 
     Args:
         way: The implementation.
         episodes: In the order in which they are played.
-        at_once: How many processes share them.
         seconds: When to stop; what isn't played then is left out.
     """
-    pages = list(dict.fromkeys(episode.page for episode in episodes))
-    shares = [
-        [episode for episode in episodes if episode.page in pages[start::at_once]]
-        for start in range(at_once)
-    ]
     until = time.monotonic() + seconds
-    with ThreadPoolExecutor(at_once) as threads:
-        results = threads.map(lambda share: dict(_play_all(way, share, until)), shares)
-        return {episode: seen for result in results for episode, seen in result.items()}
-
-
-def _play_all(
-    way: Way, episodes: Sequence[Episode], until: float
-) -> Iterator[tuple[Episode, Played]]:
+    shown: dict[Episode, Played] = {}
     process: Process | None = None
     for number, episode in enumerate(episodes, 1):
         if time.monotonic() > until:
@@ -141,11 +126,12 @@ def _play_all(
         except CrewError as fault:
             process.close()
             process, seen = None, str(fault)
-        yield episode, seen
+        shown[episode] = seen
         if number % 25 == 0:
             print(f"{way.name}: {number}/{len(episodes)}", file=sys.stderr, flush=True)
     if process:
         process.close()
+    return shown
 
 
 def difference(ours: Played, theirs: Played) -> str | None:
@@ -183,14 +169,13 @@ def report(name: str, ours: Mapping[Episode, Played], theirs: Mapping[Episode, P
     return "\n".join(lines)
 
 
-def compare(pages: Sequence[str], seeds: int, minutes: float, at_once: int = 2) -> None:
+def compare(pages: Sequence[str], seeds: int, minutes: float) -> None:
     """Print how far the rewards agree.
 
     Args:
         pages: By name.
         seeds: Of each page, for random clicks; the expert plays one.
-        minutes: How long each implementation may play.
-        at_once: How many processes each plays in.
+        minutes: How long each implementation may play; all play at the same time.
     """
     # In no order, so that what there is time for says something about the rest.
     pages = Random(0).sample(sorted(pages), len(pages))
@@ -199,7 +184,8 @@ def compare(pages: Sequence[str], seeds: int, minutes: float, at_once: int = 2) 
     for page in pages:
         episodes += [at_random(page, seed) for seed in range(seeds)]
         episodes += [solutions[page]] if page in solutions else []
-    ours = played(OURS, episodes, at_once, 60 * minutes)
-    for peer in PEERS:
-        theirs = played(peer, episodes, at_once, 60 * minutes)
+    ways = (OURS, *PEERS)
+    with ThreadPoolExecutor(len(ways)) as threads:
+        ours, *others = threads.map(lambda way: played(way, episodes, 60 * minutes), ways)
+    for peer, theirs in zip(PEERS, others, strict=True):
         print(report(peer.name, ours, theirs), flush=True)

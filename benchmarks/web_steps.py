@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--rewards", action="store_true", help="compare rewards instead")
     parser.add_argument("--seeds", type=int, default=2, help="of each page, for --rewards")
-    parser.add_argument("--minutes", type=float, default=60.0, help="for --rewards, of each")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for --rewards")
     parser.add_argument("--pages", nargs="+", default=NAMES, metavar="PAGE", help="for --rewards")
     options = parser.parse_args()
     for program in ("chromium", "chromedriver"):
