@@ -167,14 +167,15 @@ class Farama:
     Args:
         load: Whether every episode begins with the page loaded anew, which it does by itself only
             if told to: some pages remember the last episode.
+        options: For its environment.
     """
 
-    def __init__(self, *, load: bool = False) -> None:
+    def __init__(self, *, load: bool = False, **options: Any) -> None:
         import miniwob  # noqa: F401
 
         os.environ["MINIWOB_CHROME_BINARY"] = shutil.which("chromium") or "chromium"
         os.environ["MINIWOB_CHROMEDRIVER"] = shutil.which("chromedriver") or "chromedriver"
-        self._load = load
+        self._load, self._options = load, options
         self._env: Any = None
         self._page = ""
 
@@ -185,7 +186,9 @@ class Farama:
         opened = self._page != page
         if opened:
             self.close()
-            self._env = gymnasium.make(f"miniwob/{page}-v1", disable_env_checker=True)
+            self._env = gymnasium.make(
+                f"miniwob/{page}-v1", disable_env_checker=True, **self._options
+            )
             self._page = page
         instance = self._env.unwrapped.instance
         if self._load:

@@ -3,8 +3,9 @@
 An episode is a page, a seed and a row of actions: clicks at random points of the page with a text
 typed in between, drawn from the seed; and on the pages that our expert solves, its clicks at the
 middle of what it clicks and its texts typed, so that there are rewards to compare. Compared are the
-goal, and after every action the raw reward and whether the episode has ended. The peers play
-without their delays, and load the page for every episode; BrowserGym's browsers stay.
+goal, and after every action the raw reward and whether the episode has ended. The peers load
+the page for every episode, and wait after an action, as ours does until the page has come to rest;
+BrowserGym's browsers stay.
 """
 
 import re
@@ -22,8 +23,8 @@ from web_players import PAGE_SEEDS, Action, page_seed
 
 OURS = Way("ours", "agentgym")
 PEERS = (
-    Way("BrowserGym", "browsergym", {"slow_mo": 0, "pre_observation_delay": 0.1, "keep": True}),
-    Way("Farama", "farama", {"load": True}),
+    Way("BrowserGym", "browsergym", {"slow_mo": 0, "pre_observation_delay": 0.5, "keep": True}),
+    Way("Farama", "farama", {"load": True, "wait_ms": 500.0}),
 )
 CLICKS = 8
 WORDS = ("abc", "42", "Ann", "hello world", "x")
