@@ -156,6 +156,11 @@ class Browser:
             await context.add_init_script(path=_SCRIPT)
             return Tabs(context, await context.new_page(), self.recipe.hosts)
         except Error as fault:
+            if self._browser is browser:
+                # It may have died a moment ago, and nobody has heard yet; the next one is another.
+                self._browser = None
+                with suppress(Error):
+                    await browser.close()
             raise InfraError(f"The browser opens no page: {_first_line(fault)}") from fault
 
 

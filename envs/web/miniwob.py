@@ -29,6 +29,7 @@ EPISODES = 10_000
 _WIDTH, _HEIGHT = 332, 214  # a task takes 160 x 210, and its dialogs a little more
 _FOREVER_MS = 1e8  # longer than any episode, and less than a browser's timers can count
 _READY_SECONDS = 10.0
+_FIRST_MS = 8  # how long an action gets to change anything: nothing has to come from a network
 _SETTLE_MS = 1_000  # how long a page may take to come to rest
 _TIMED_OUT = "timed out"
 
@@ -50,8 +51,8 @@ _BEGIN = """async ([seed, most, wait]) => {
     const told = core.getUtterance();
     return typeof told === "string" ? told : told.utterance;
 }"""
-_LOOK = """async ([quiet, most, options]) => {
-    await window.__agentgym.settle(quiet, most);
+_LOOK = """async ([first, quiet, most, options]) => {
+    if (!WOB_DONE_GLOBAL) await window.__agentgym.settle(first, quiet, most);
     return {
         ...window.__agentgym.observe(options),
         done: WOB_DONE_GLOBAL, raw: WOB_RAW_REWARD_GLOBAL, decayed: WOB_REWARD_GLOBAL,
@@ -154,7 +155,7 @@ class MiniWoBEnv(WebEnv):
     async def _look(
         self, tabs: Tabs, *, error: str | None = None, preface: str | None = None
     ) -> Frame:
-        asked = [QUIET_MS, _SETTLE_MS, {"skip": list(_SKIPPED)}]
+        asked = [_FIRST_MS, QUIET_MS, _SETTLE_MS, {"skip": list(_SKIPPED)}]
         seen = await tabs.active.evaluate(_LOOK, asked)
         timed_out = bool(seen["done"]) and seen["reason"] == _TIMED_OUT
         reward = float(seen["decayed" if self._time_decay else "raw"]) if seen["done"] else 0.0

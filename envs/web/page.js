@@ -527,20 +527,28 @@
     return takes ? {} : { error: `${describe(element)} takes no file.` };
   };
 
-  // Until nothing has changed for a moment: what an action started has come to rest.
-  const settle = (quiet, most) => new Promise((resolve) => {
+  // When something has changed for the last time; the observer is there before the page is.
+  let changed = 0;
+  new MutationObserver(() => { changed = performance.now(); }).observe(document, {
+    subtree: true, childList: true, attributes: true, characterData: true,
+  });
+
+  // Whether something moves that will come to rest; on a busy machine its steps may be far apart.
+  const isMoving = () => (window.jQuery?.timers?.length ?? 0) > 0 ||
+    document.getAnimations().some((animation) => animation.playState === "running" &&
+      animation.effect?.getComputedTiming().endTime !== Infinity);
+
+  // Until nothing has changed for a moment: what an action started has come to rest. What has
+  // changed nothing at all gets another moment, of milliseconds as well.
+  const settle = (first, quiet, most) => new Promise((resolve) => {
     const began = performance.now();
-    let last = began;
-    const observer = new MutationObserver(() => { last = performance.now(); });
-    observer.observe(document, { subtree: true, childList: true, attributes: true,
-      characterData: true });
     const look = () => {
       const now = performance.now();
-      const rests = document.readyState !== "loading" && now - last >= quiet;
-      if (rests || now - began >= most) { observer.disconnect(); resolve(); }
-      else setTimeout(look, Math.max(quiet - (now - last), 2));
+      const still = isMoving() ? 0 : now - Math.max(changed, began - quiet + first);
+      if ((document.readyState !== "loading" && still >= quiet) || now - began >= most) resolve();
+      else setTimeout(look, Math.max(Math.min(quiet - still, began + most - now), 1));
     };
-    setTimeout(look, quiet);
+    setTimeout(look, first);
   });
 
   const forget = () => { next = 1; numbers = new WeakMap(); elements = new Map(); };

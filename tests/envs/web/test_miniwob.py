@@ -210,8 +210,8 @@ def test_episodes_whose_browser_is_killed_all_end_with_what_they_earned() -> Non
         tasks=list(range(count)),
         display=Display.OFF,
     )
-    assert policy.killed == 1
-    assert [t.attempts for t in trajectories] == [2] * count, trajectories[0].meta
+    assert policy.killed >= 1
+    assert [t.attempts for t in trajectories] == [2] * count
     for number, trajectory in enumerate(trajectories):
         right = number % 2 == 1
         assert trajectory.reward == (1.0 if right else -1.0)
