@@ -140,7 +140,7 @@ class WebEnv(AgentEnv):
         if self._loan is None:
             self._loan = _Loan(self._recipe)
         tabs = self._loan.tabs
-        tabs.heard()
+        tabs.forget()
         return self._run("reset", self._start(tabs, task, options), _START_SECONDS)
 
     def _act(self, calls: Sequence[ToolCall]) -> Frame:

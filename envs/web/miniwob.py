@@ -43,6 +43,7 @@ _BEGIN = """async ([seed, most, wait]) => {
     if (window.__agentgymTime === undefined) window.__agentgymTime = core.EPISODE_MAX_TIME;
     core.EPISODE_MAX_TIME = most ?? window.__agentgymTime;
     core.startEpisodeReal();
+    if (core.cover_div) core.cover_div.onclick = null;  // a click too many would begin another
     const began = performance.now();
     while (!WOB_TASK_READY) {
         if (performance.now() - began > wait) throw new Error("the task did not get ready");

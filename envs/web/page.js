@@ -132,6 +132,31 @@
   });
   const isEmpty = (box) => box.right - box.left < 1 || box.bottom - box.top < 1;
 
+  // What is selected in an element: in the focused field, or of the words of a page.
+  const selectedIn = (element) => {
+    const root = element.getRootNode();
+    if (typeof element.selectionStart === "number") {
+      const [from, to] = [element.selectionStart, element.selectionEnd];
+      return root.activeElement === element ? element.value.slice(from, to) : "";
+    }
+    const selection = element.ownerDocument.getSelection();
+    if (!selection?.rangeCount || selection.isCollapsed ||
+      !selection.containsNode(element, true)) return "";
+    const range = selection.getRangeAt(0).cloneRange(), all = document.createRange();
+    all.selectNodeContents(element);
+    if (range.compareBoundaryPoints(Range.START_TO_START, all) < 0) {
+      range.setStart(all.startContainer, all.startOffset);
+    }
+    if (range.compareBoundaryPoints(Range.END_TO_END, all) > 0) {
+      range.setEnd(all.endContainer, all.endOffset);
+    }
+    return range.toString();
+  };
+
+  // Whether the keys of a menu or a list go to this one of its items.
+  const isActive = (element) => element.id !== "" &&
+    element.getRootNode().querySelector(`[aria-activedescendant=${CSS.escape(element.id)}]`) !== null;
+
   const stateOf = (element, role) => {
     const told = [];
     if (["textbox", "searchbox", "spinbutton", "slider", "color", "date", "time", "month", "week",
@@ -156,6 +181,9 @@
     if (element.disabled || element.getAttribute("aria-disabled") === "true") told.push("disabled");
     if (element.readOnly) told.push("readonly");
     if (element.getRootNode().activeElement === element && element !== document.body) told.push("focused");
+    if (CONTROLS.has(role) && isActive(element)) told.push("active");
+    const selected = role === "textbox" || role === "" ? squeeze(selectedIn(element)) : "";
+    if (selected) told.push(`selection=${JSON.stringify(selected)}`);
     return told;
   };
 
@@ -164,7 +192,9 @@
     const told = [];
     if (element instanceof element.ownerDocument.defaultView.SVGElement) {
       const fill = element.getAttribute("fill") || style.fill;
+      const stroke = element.getAttribute("stroke") || style.stroke;
       if (fill && fill !== "none") told.push(`fill=${fill.replaceAll(" ", "")}`);
+      else if (stroke && stroke !== "none") told.push(`stroke=${stroke.replaceAll(" ", "")}`);
       return told;
     }
     if (CONTROLS.has(role)) return told;
@@ -229,7 +259,7 @@
       const isDrawn = node.tagName === "text" || isShape;
       const paint = seen && isLeaf && (!text || isDrawn) ? paintOf(node, role, style) : [];
       const isBox = isLeaf && !text && paint.length > 0 && !GROUPS.has(role) && within.length === 0 &&
-        (isShape || node.style.backgroundColor !== "");
+        node.tagName !== "svg";
       const isText = isLeaf && text !== "" && seen && !isInline(node, style);
       if (!isShown && !isText && !isBox) { nodes.push(...inner); return; }
       const foreign = isFrame && isForeign(node);
@@ -239,7 +269,8 @@
       if (words && !GROUPS.has(role)) name = name && name !== text ? `${name} | ${text}` : text;
       const told = [];
       // An icon without words has a class that says what it is, as a rule.
-      if (!name && isControl && isLeaf && !paint.length) told.push(...hintOf(node));
+      const isMute = !name && inner.every((each) => each.name === "");
+      if (isMute && isControl && !paint.length) told.push(...hintOf(node));
       told.push(...stateOf(node, role), ...paint);
       if (isShape || role === "canvas" || isBox) {
         told.push(`${Math.round(rect.width)}x${Math.round(rect.height)}`);

@@ -78,6 +78,7 @@ class WebPage:
     def __init__(self, page: Any) -> None:
         self._page = page
         self._devtools: Any = None
+        self._holds = False  # whether the left button is down
         self._letters: dict[Any, str] = {}
         self._requests: set[Any] = set()
         self._answered = asyncio.Event()
@@ -250,6 +251,10 @@ class WebPage:
             except TimeoutError:
                 continue
 
+    def forget(self) -> None:
+        """Start afresh: no button is down."""
+        self._holds = False
+
     async def do(self, call: ToolCall) -> None:
         """Carry out an action.
 
@@ -332,10 +337,11 @@ class WebPage:
 
     async def mouse_move(self, x: float, y: float) -> None:
         """Move the pointer."""
-        await self._mouse(("mouseMoved", x, y, "none"))
+        await self._mouse(("mouseMoved", x, y, "left" if self._holds else "none"))
 
     async def mouse_click(self, x: float, y: float, button: str = "left") -> None:
         """Click at a point."""
+        self._holds = False
         await self._mouse(
             ("mouseMoved", x, y, "none"),
             ("mousePressed", x, y, button),
@@ -349,24 +355,27 @@ class WebPage:
 
     async def mouse_down(self, x: float, y: float) -> None:
         """Press the button."""
+        self._holds = True
         await self._mouse(("mouseMoved", x, y, "none"), ("mousePressed", x, y, "left"))
 
     async def mouse_up(self, x: float, y: float) -> None:
         """Let the button go."""
+        self._holds = False
         await self._mouse(("mouseMoved", x, y, "left"), ("mouseReleased", x, y, "left"))
 
     async def mouse_drag_and_drop(
         self, from_x: float, from_y: float, to_x: float, to_y: float
     ) -> None:
-        """Drag from one point to another, in steps: what follows the pointer has to see it move."""
+        """Drag from one point to another, in steps: what follows the pointer has to see it move.
+
+        One waits for the other, since the browser takes moves that follow closely for one.
+        """
         parts = [(step + 1) / _DRAG_STEPS for step in range(_DRAG_STEPS)]
         way = [(from_x + p * (to_x - from_x), from_y + p * (to_y - from_y)) for p in parts]
-        await self._mouse(
-            ("mouseMoved", from_x, from_y, "none"),
-            ("mousePressed", from_x, from_y, "left"),
-            *(("mouseMoved", x, y, "left") for x, y in way),
-            ("mouseReleased", to_x, to_y, "left"),
-        )
+        await self.mouse_down(from_x, from_y)
+        for x, y in way:
+            await self.mouse_move(x, y)
+        await self.mouse_up(to_x, to_y)
 
     async def keyboard_press(self, keys: str) -> None:
         """Press keys."""
@@ -537,7 +546,7 @@ class WebPage:
                         "type": kind,
                         "x": x,
                         "y": y,
-                        "button": "none" if kind == "mouseMoved" else button,
+                        "button": button,
                         "buttons": 0 if kind == "mouseReleased" else _BUTTONS.get(button, 0),
                         "clickCount": 0 if kind == "mouseMoved" else clicks,
                     },

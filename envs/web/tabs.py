@@ -87,6 +87,12 @@ class Tabs:
         for page in self._pages:
             page.uploads = uploads
 
+    def forget(self) -> None:
+        """Start afresh: nothing was heard, and no button is down."""
+        self._said = []
+        for page in self._pages:
+            page.forget()
+
     def heard(self) -> list[str]:
         """Return what dialogs have said since the last time, which were accepted."""
         said, self._said = self._said, []

@@ -109,16 +109,17 @@ def shape(_: str, sight: Sight) -> ToolCall | None:
 
 
 def cheapest(goal: str, sight: Sight) -> ToolCall | None:
-    """Buy the ticket that costs or takes least, or most."""
+    """Book what costs or takes least, or most."""
     prices: list[tuple[float, Node]] = []
     minutes = 0
+    by_time = re.search(r"duration|shortest", goal) is not None
     for node in sight:
         lasts = re.fullmatch(r"(?:(\d+)h)? ?(?:(\d+)m)?", node.name)
         if lasts and node.name:
             minutes = 60 * int(lasts[1] or 0) + int(lasts[2] or 0)
-        costs = re.fullmatch(r"Book for \$(\d+)", node.name)
+        costs = re.fullmatch(r"Book (?:flight )?for \$(\d+)", node.name)
         if costs and node.role == "button":
-            prices.append((minutes if "duration" in goal else int(costs[1]), node))
+            prices.append((minutes if by_time else int(costs[1]), node))
     most = re.search(r"longest|priciest|most expensive", goal) is not None
     prices.sort(key=lambda each: each[0], reverse=most)
     return click(prices[0][1] if prices else None)

@@ -1,4 +1,4 @@
-"""Pages with fields, boxes and lists to be filled, and a button to be pressed then."""
+"""Pages with fields to be filled, and a button to be pressed then."""
 
 import re
 
@@ -19,47 +19,6 @@ def areas(sight: Sight) -> tuple[list[Node], Node | None]:
     fields = sight.all("textbox")
     large = [field for field in fields if "multiline" in field.told]
     return large, next((field for field in fields if field not in large), None)
-
-
-def checkboxes(goal: str, sight: Sight) -> ToolCall | None:
-    """Check what is listed, and nothing else."""
-    listed = re.sub(r"^Select | and click Submit\.?$", "", goal)
-    wanted = [] if listed == "nothing" else listed.split(", ")
-    for box in sight.all("checkbox"):
-        if (box.name in wanted) != ("checked" in box.told):
-            return click(box)
-    return submit(sight)
-
-
-def radio(goal: str, sight: Sight) -> ToolCall | None:
-    """Choose an option."""
-    wanted = re.sub(r"^Select | and click Submit\.?$", "", goal)
-    option = sight.first("radio", wanted)
-    return click(option) if option and "checked" not in option.told else submit(sight)
-
-
-def select(goal: str, sight: Sight) -> ToolCall | None:
-    """Select from a list."""
-    match = re.match(r"Select (.+) from the list and click Submit", goal)
-    box = sight.first("combobox")
-    if match is None or box is None:
-        return None
-    if box.value_of("value") == match[1]:
-        return submit(sight)
-    return ToolCall("select_option", {"element": box.number, "options": match[1]})
-
-
-def scroll_list(goal: str, sight: Sight) -> ToolCall | None:
-    """Select several from a list."""
-    match = re.match(r"Select (.+) from the scroll list and click Submit", goal)
-    box = sight.first("listbox")
-    if match is None or box is None:
-        return None
-    wanted = match[1].split(", ")
-    chosen = [n.name for n in sight.below(box) if "selected" in n.told]
-    if sorted(chosen) == sorted(wanted):
-        return submit(sight)
-    return ToolCall("select_option", {"element": box.number, "options": wanted})
 
 
 def text(goal: str, sight: Sight) -> ToolCall | None:

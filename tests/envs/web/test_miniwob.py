@@ -100,6 +100,42 @@ def test_the_expert_solves_its_page(page: str) -> None:
     env.close()
 
 
+def test_a_click_too_many_begins_no_other_episode(click_test: MiniWoBEnv) -> None:
+    click_test.reset(seed=0)
+    _, reward, terminated, _, _ = click_test.step("dblclick(1)")
+    assert (reward, terminated) == (1.0, True)
+
+
+def test_dragging_over_words_selects_them_and_the_text_says_so() -> None:
+    env = MiniWoBEnv(task="highlight-text")
+    env.reset(options={"task": 0})
+    node = env._sight.first("text")
+    assert node is not None
+    assert node.box is not None
+    left, top, width, height = node.box
+    middle = top + height / 2
+    env.step(f"mouse_down({left + 1}, {middle})")
+    env.step(f"mouse_move({left + width / 2}, {middle})")
+    observation = env.step(f"mouse_up({left + width - 1}, {middle})")[0]
+    assert f'{node.name}" selection="{node.name}"' in observation["text"]
+    env.close()
+
+
+def test_a_menu_shows_which_of_its_items_has_the_keys() -> None:
+    env = MiniWoBEnv(task="click-menu")
+    env.reset(options={"task": 1})
+    assert '"Alvera" active' in env.step("hover(7)")[0]["text"]
+    assert 'menuitem "Terza"' in env.step('press(1, "ArrowRight")')[0]["text"]
+    env.close()
+
+
+def test_a_button_of_drawings_shows_its_class() -> None:
+    env = MiniWoBEnv(task="text-editor")
+    text = env.reset(options={"task": 0})[0]["text"]
+    assert 'button class="ql-bold"' in text
+    env.close()
+
+
 def test_the_page_s_own_time_limit_truncates() -> None:
     env = MiniWoBEnv(task="click-test", time_limit=True)
     env.reset(seed=0)
