@@ -13,7 +13,14 @@ from typing import Any
 from agentgym.env import WorkerKind
 from agentgym.pools import Pool, PoolConfig
 from agentgym.rollout_config import RolloutConfig
-from agentgym.workers import EnvSource, Worker, env_label, make_worker, worker_kind
+from agentgym.workers import (
+    EnvSource,
+    Worker,
+    env_label,
+    episodes_at_once,
+    make_worker,
+    worker_kind,
+)
 
 
 class WarmWorkers:
@@ -38,7 +45,8 @@ class WarmWorkers:
         at_most: int | None = None,
     ) -> None:
         kind = config.worker or worker_kind(env, env_kwargs)
-        self.concurrency = config.concurrency or min(_suitable(kind), at_most or sys.maxsize)
+        suitable = episodes_at_once(env) or _suitable(kind)
+        self.concurrency = config.concurrency or min(suitable, at_most or sys.maxsize)
         """Most workers at a time."""
         self._close_seconds = config.close_seconds
         self._make = partial(make_worker, kind, env, dict(env_kwargs))

@@ -103,6 +103,8 @@ class AgentEnv(gymnasium.Env[Observation, str]):
 
     worker: WorkerKind = WorkerKind.THREAD
     """Where it wants to live; a rollout reads it off the class (`worker_for`)."""
+    episodes_at_once: ClassVar[int | None] = None
+    """How many episodes this machine serves well, where that isn't what suits `worker`."""
     experts: ClassVar[tuple[str, ...]] = ()
     description: ClassVar[str] = ""
     """What the model is told about this world, before the rules of the action format."""

@@ -20,6 +20,7 @@ from agentgym.workers.thread import shared_worker, thread_worker
 __all__ = [
     "make_worker",
     "worker_kind",
+    "episodes_at_once",
     "env_label",
     "Worker",
     "Pending",
@@ -63,6 +64,23 @@ def worker_kind(source: EnvSource, kwargs: Mapping[str, Any] | None = None) -> W
         source: Its id, or what makes one.
         kwargs: Arguments for making it.
     """
+    made_by, options = _maker(source, kwargs)
+    if isinstance(made_by, type) and issubclass(made_by, AgentEnv):
+        return made_by.worker_for(options)
+    return getattr(made_by, "worker", WorkerKind.THREAD)
+
+
+def episodes_at_once(source: EnvSource) -> int | None:
+    """Return how many episodes of an environment this machine serves well; None if it doesn't say.
+
+    Args:
+        source: Its id, or what makes one.
+    """
+    return getattr(_maker(source, None)[0], "episodes_at_once", None)
+
+
+def _maker(source: EnvSource, kwargs: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    """Return what makes an environment, its class as a rule, and with which options."""
     made_by: Any = source
     options = dict(kwargs or {})
     if isinstance(source, str):
@@ -70,6 +88,4 @@ def worker_kind(source: EnvSource, kwargs: Mapping[str, Any] | None = None) -> W
         made_by, options = spec.entry_point, {**spec.kwargs, **options}
     if isinstance(made_by, str):
         made_by = load_env_creator(made_by)
-    if isinstance(made_by, type) and issubclass(made_by, AgentEnv):
-        return made_by.worker_for(options)
-    return getattr(made_by, "worker", WorkerKind.THREAD)
+    return made_by, options

@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 import weakref
 from abc import abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
@@ -48,6 +49,8 @@ class WebEnv(AgentEnv):
         render_mode: None, "ansi", or "rgb_array".
     """
 
+    # A page has a process that lays it out and paints it: beyond this they wait for each other.
+    episodes_at_once: ClassVar[int | None] = 4 * (os.cpu_count() or 1)
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}
 
     def __init__(

@@ -80,6 +80,8 @@ class Browser:
         self.lent = 0
         self._browser: Any = None
         self._starting = asyncio.Lock()
+        # A context comes with a process; more of them at once would only wait for each other.
+        self._opening = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         config = PoolConfig(
             size=_CONTEXTS, uses=1 if recipe.fresh else _USES, spares=int(recipe.fresh)
         )
@@ -144,6 +146,10 @@ class Browser:
             ) from fault
 
     async def _open(self) -> Tabs:
+        async with self._opening:
+            return await self._opened()
+
+    async def _opened(self) -> Tabs:
         from playwright.async_api import Error
 
         browser = await self._running()
