@@ -6,6 +6,9 @@ the earlier messages must stay a prefix when a message is added. Construction ch
 conversations, with and without tools and with answers that think or call tools; some templates
 fail, for instance those that drop the thinking of earlier answers. Where the check passes, `bridge`
 gives the ids that follow a sampled answer.
+
+With an image processor the template shows a vision model the images of messages: it writes one
+placeholder for each, where it likes, which is repeated for every cell of the image.
 """
 
 import logging
@@ -17,7 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from agentgym.env import Image
 from agentgym.errors import UsageError
+from agentgym.images import ImageProcessor, PlacedImage, place, placeholders
 from agentgym.message import Message
 from agentgym.tool import ToolSpec
 
@@ -27,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 # Stands for an answer in probe renderings. Found again by search, so nothing else may contain it.
 _ANSWER = "⁂answer⁂"
+_IMAGE_PAD = "<|image_pad|>"
+_PROBE_IMAGE = np.zeros((64, 64, 3), np.uint8)
 _PROBE_TOOLS = [ToolSpec.text("act", "Act.", "text", "What to do.").openai()]
 _PROBE_ANSWERS = {
     "an answer": [f"{_ANSWER}{k}" for k in range(3)],
@@ -96,15 +103,19 @@ class ChatTemplate:
             followed by a user message. That always appends.
         force_append: Append even where the template would rewrite what came before: what was
             sampled stays in the history as it was, which the template's own prompts would not show.
+        image_processor: The vision model's, whose placeholder is `<|image_pad|>`; None for a model
+            that doesn't see, whose prompts leave images out.
 
     Attributes:
         end_of_turn: The id that ends an answer; None where the template has no single one.
         stop_ids: Ids that end an answer when sampled.
         continues: Whether observations continue the model's own message.
+        image_processor: As given.
+        image_pad: The placeholder's id; None without an image processor.
 
     Raises:
-        UsageError: If the tokenizer has no chat template, the template can't render a conversation,
-            or appending is forced on a template that has no end-of-turn token.
+        UsageError: If the tokenizer has no chat template, the template can't render a conversation
+            or an image, or appending is forced on a template that has no end-of-turn token.
     """
 
     def __init__(
@@ -114,14 +125,16 @@ class ChatTemplate:
         options: Mapping[str, Any] | None = None,
         observation_role: str = "user",
         force_append: bool = False,
+        image_processor: ImageProcessor | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self.image_processor = image_processor
+        self.image_pad = None if image_processor is None else _id_of_pad(tokenizer)
         self.observation_role = observation_role
         self.continues = observation_role == "assistant"
         self._options = dict(options or {})
-        self._control = re.compile(
-            "|".join(re.escape(token) for token in tokenizer.all_special_tokens if token) or r"(?!)"
-        )
+        control = [*tokenizer.all_special_tokens, *([_IMAGE_PAD] if image_processor else [])]
+        self._control = re.compile("|".join(re.escape(t) for t in control if t) or r"(?!)")
         self._folds_system = self._refuses_system()
         # Environments repeat themselves ("Nothing happens."), and rendering costs far more than a
         # look-up.
@@ -141,6 +154,8 @@ class ChatTemplate:
             for with_tools in (False, True)
         }
         self._told = False
+        if image_processor is not None:
+            self._show_probe_image()
 
     @property
     def append_only(self) -> bool:
@@ -163,21 +178,45 @@ class ChatTemplate:
         Args:
             messages: The conversation, ending in an observation.
             tools: What the template shows as tools.
-        """
-        return self._encode(self.render(messages, tools))
 
-    def bridge(self, observation: str, *, ended: bool) -> Ids:
+        Raises:
+            EnvError: If a message has an image that is none.
+        """
+        ids = self._encode(self.render(messages, tools))
+        return self._spread(ids, [self._cells(message.get("image")) for message in messages])
+
+    def bridge(self, observation: str, image: Image | None = None, *, ended: bool) -> Ids:
         """Return the ids between a sampled answer and the next one, shape (T,).
 
         Args:
             observation: What the environment showed.
+            image: The image that came with it.
             ended: Whether the answer's last id is `end_of_turn`; it is written here otherwise,
                 unless the observation continues the answer.
+
+        Raises:
+            EnvError: If the image is none.
         """
+        cells = self._cells(image)
         if self.continues and not ended:
             return self._insets(observation)
-        ids = self._bridges(observation)
+        ids = self._bridges(observation, cells)
         return ids[1:] if ended else ids
+
+    def placed(self, ids: Ids, images: Sequence[Image]) -> tuple[PlacedImage, ...]:
+        """Return images with their places in ids that this template wrote.
+
+        Args:
+            ids: A prompt or a bridge, shape (T,), without anything that was sampled.
+            images: The images of its messages, in order; a model that doesn't see has no place for
+                them.
+
+        Raises:
+            DataError: If the ids were written for others.
+        """
+        if self.image_processor is None:
+            return ()
+        return place(np.flatnonzero(ids == self.image_pad), images, self.image_processor)
 
     def answer(self, text: str, *, last: bool = True) -> Ids:
         """Return the ids of an answer that was written, not sampled, with its end of turn.
@@ -220,12 +259,41 @@ class ChatTemplate:
             joined = f"{system['content']}\n\n{first['content']}"
             messages = [{**first, "content": joined}, *rest]
         text: str = self.tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=True, **self._options
+            [self._shown(message) for message in messages], tools=tools, tokenize=False, add_generation_prompt=True, **self._options
         )
         return text
 
-    def _render_bridge(self, observation: str) -> Ids:
-        ids = self._encode(self._bridge_text(self._defused(observation)))
+    def _shown(self, message: Message) -> Message:
+        """Return a message as templates take it, with its image where the model sees."""
+        shown = {key: value for key, value in message.items() if key != "image"}
+        if self.image_processor is not None and message.get("image") is not None:
+            shown["content"] = [{"type": "image"}, {"type": "text", "text": message["content"]}]
+        return shown
+
+    def _cells(self, image: Image | None) -> int:
+        """Return how many placeholders an image takes here."""
+        if image is None or self.image_processor is None:
+            return 0
+        return placeholders(self.image_processor, image)
+
+    def _spread(self, ids: Ids, cells: Sequence[int]) -> Ids:
+        """Repeat each placeholder for the cells of its image."""
+        if self.image_pad is None:
+            return ids
+        wanted = [count for count in cells if count]
+        standing = np.flatnonzero(ids == self.image_pad)
+        if len(standing) != len(wanted):
+            raise UsageError(
+                f"The chat template writes {len(standing)} placeholders ({_IMAGE_PAD}) for "
+                f"{len(wanted)} images; pass a template that writes one for each."
+            )
+        repeats = np.ones(len(ids), np.int64)
+        repeats[standing] = wanted
+        return np.repeat(ids, repeats)
+
+    def _render_bridge(self, observation: str, cells: int) -> Ids:
+        text = self._bridge_text(self._defused(observation), _PROBE_IMAGE if cells else None)
+        ids = self._spread(self._encode(text), [cells])
         ids.flags.writeable = False  # shared by every episode that meets this observation
         return ids
 
@@ -234,13 +302,14 @@ class ChatTemplate:
         ids.flags.writeable = False
         return ids
 
-    def _bridge_text(self, observation: str) -> str:
+    def _bridge_text(self, observation: str, image: Image | None = None) -> str:
         base = [{"role": "user", "content": "."}, {"role": "assistant", "content": _ANSWER}]
-        text = self._render([*base, self._observation(observation)], None)
+        text = self._render([*base, self._observation(observation, image)], None)
         return text[text.index(_ANSWER) + len(_ANSWER) :]
 
-    def _observation(self, text: str) -> Message:
-        return {"role": "user" if self.continues else self.observation_role, "content": text}
+    def _observation(self, text: str, image: Image | None = None) -> Message:
+        role = "user" if self.continues else self.observation_role
+        return {"role": role, "content": text, "image": image}
 
     def _encode(self, text: str) -> Ids:
         return np.asarray(self.tokenizer.encode(text, add_special_tokens=False), np.int32)
@@ -263,6 +332,20 @@ class ChatTemplate:
         except Exception:  # templates raise what they like
             return True
 
+    def _show_probe_image(self) -> None:
+        """Refuse a template that has no place for images."""
+        if self.continues:
+            raise UsageError(
+                "observation_role='assistant' has no place for images; use 'user' with a model "
+                "that sees."
+            )
+        try:
+            self._render_bridge(".", 1)
+        except UsageError:
+            raise
+        except Exception as fault:  # templates raise what they like
+            raise UsageError(f"The chat template can't render an image: {fault}") from fault
+
     def _find_end_of_turn(self) -> int | None:
         """Return the control token that follows an answer at once, if there is one."""
         ids = self._encode(self._bridge_text("."))
@@ -277,20 +360,21 @@ class ChatTemplate:
         if self._encode("." + bridge)[1:].tolist() != self._encode(bridge).tolist():
             return "the tokenizer reads the text after an answer differently when it stands alone."
         tools = _PROBE_TOOLS if with_tools else None
+        image = None if self.image_processor is None else _PROBE_IMAGE
         start: list[Message] = [
             {"role": "system", "content": "s"},
-            {"role": "user", "content": "o"},
+            self._observation("o", image) | {"role": "user"},
         ]
         for kind, answers in _PROBE_ANSWERS.items():
             messages = list(start)
             ours = self._render(messages, tools)
             for k, answer in enumerate(answers):
-                observation = f"observation {k}"
+                observation = f"observation {k}", None if k % 2 else image
                 messages += [
                     {"role": "assistant", "content": answer},
-                    self._observation(observation),
+                    self._observation(*observation),
                 ]
-                ours += answer + self._bridge_text(observation)
+                ours += answer + self._bridge_text(*observation)
                 try:
                     theirs = self._render(messages, tools)
                 except Exception as fault:
@@ -298,6 +382,17 @@ class ChatTemplate:
                 if theirs != ours:
                     return f"the template rewrites {kind}: {_difference(ours, theirs)}"
         return None
+
+
+def _id_of_pad(tokenizer: Tokenizer) -> int:
+    """Return the placeholder's id."""
+    pad = tokenizer.get_added_vocab().get(_IMAGE_PAD)
+    if pad is None:
+        raise UsageError(
+            f"The tokenizer has no {_IMAGE_PAD}, which stands for images; pass the tokenizer of a "
+            "Qwen-VL model, or no image processor."
+        )
+    return pad
 
 
 def _difference(ours: str, theirs: str) -> str:

@@ -99,10 +99,10 @@ class Episode:
         text, image = observed(reset.observation)
         info = reset.info
         while True:
-            prompt = conversation.observe(text)
+            prompt = conversation.observe(text, image)
             if prompt.ids is not None and len(prompt.ids) >= self._room:
                 self._finish(StopReason.TOKEN_LIMIT, text, info)
-                self._leave(prompt)
+                self._leave(prompt, image)
                 break
             asked = time.perf_counter()
             request = Request(
@@ -114,10 +114,10 @@ class Episode:
                 briefing.tools,
                 briefing.action_format,
                 trajectory.task_id,
+                prompt.images,
             )
             completion = await self._generate(request)
             turn = conversation.complete(completion)
-            turn.image = image
             turn.generate_seconds = time.perf_counter() - asked
             trajectory.turns.append(turn)
             step = await self._step(turn)
@@ -129,13 +129,14 @@ class Episode:
             if reason is not None:
                 self._finish(reason, text, info)
                 if reason.truncates and self._policy.template is not None:
-                    self._leave(conversation.peek(text))
+                    self._leave(conversation.peek(text, image), image)
                 break
 
-    def _leave(self, prompt: Prompt) -> None:
+    def _leave(self, prompt: Prompt, image: Image | None) -> None:
         """Record the prompt that would have come next, which a value is bootstrapped from."""
         self.trajectory.final_ids = prompt.new_ids
         self.trajectory.final_starts_sequence = prompt.starts_sequence
+        self.trajectory.final_image = image
 
     async def _reset(self) -> Reset:
         spec, trajectory = self._spec, self.trajectory

@@ -5,5 +5,5 @@ from typing import Any
 Message = dict[str, Any]
 """A chat message: role ("system", "user", "assistant"), content (text).
 
-Where there is something to see, "image" is an (H, W, 3) uint8 array.
+An observation that came with an image has it beside them, as image: (H, W, 3) uint8.
 """

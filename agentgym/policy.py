@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agentgym.actions import ActionFormat
+from agentgym.images import PlacedImage
 from agentgym.message import Message
 from agentgym.tool import ToolSpec
 
@@ -67,6 +68,8 @@ class Request:
         tools: What may be called.
         action_format: How the environment has its actions written; None for a foreign one.
         task_id: What the episode is about; empty where the environment names no tasks.
+        images: The images in `prompt_ids`, all of the episode's in order; empty where the policy's
+            template shows none.
     """
 
     episode: str
@@ -77,6 +80,7 @@ class Request:
     tools: Sequence[ToolSpec] = ()
     action_format: ActionFormat | None = None
     task_id: str = ""
+    images: Sequence[PlacedImage] = ()
 
 
 @dataclass(frozen=True, slots=True)

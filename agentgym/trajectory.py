@@ -93,6 +93,7 @@ class TokenSequence:
         logprobs: Behaviour log-probabilities; 0 where the mask is False.
         turns: Index of the turn that sampled the id; -1 where the mask is False.
         versions: Policy version that sampled the id; -1 where the mask is False.
+        images: The images of the observations in it, in order, (H, W, 3) uint8 each.
     """
 
     ids: Ids
@@ -100,6 +101,7 @@ class TokenSequence:
     logprobs: Floats
     turns: Ids
     versions: Ids
+    images: tuple[Image, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -126,6 +128,8 @@ class Trajectory:
             limit cut the episode short; empty where there are none.
         final_starts_sequence: Whether they are a whole prompt, as a turn's `prompt_ids` are where
             it starts a sequence.
+        final_image: (H, W, 3) uint8 that came with what the last step showed, where `final_ids`
+            are.
         metrics: The environment's figures at the end.
         error: What failed, for `env_error`, `infra_error` and `policy_error`.
         attempts: How often the episode was started; more than 1 after retries.
@@ -149,6 +153,7 @@ class Trajectory:
     final_observation: str = ""
     final_ids: Ids = field(default_factory=no_ids)
     final_starts_sequence: bool = False
+    final_image: Image | None = None
     metrics: Mapping[str, float] = field(default_factory=dict[str, float])
     error: str | None = None
     attempts: int = 1
@@ -193,6 +198,12 @@ class Trajectory:
             starts = before.starts_sequence
         return np.concatenate(pieces[::-1])
 
+    def context_images(self, turn: int) -> tuple[Image, ...]:
+        """Return the images in `context_ids(turn)`, in order."""
+        images = [turn.image for turn in self.turns]
+        seen = [*images, self.final_image][: turn + 1]
+        return tuple(image for image in seen if image is not None)
+
     def sequences(self) -> list[TokenSequence]:
         """Return the training sequences: one, or several where turns start their own."""
         runs: list[list[int]] = []
@@ -227,4 +238,11 @@ class Trajectory:
             logprobs=np.concatenate(logprobs),
             turns=np.concatenate(turns),
             versions=np.concatenate(versions),
+            images=self._images(run),
         )
+
+    def _images(self, run: list[int]) -> tuple[Image, ...]:
+        """Return the images of a sequence's turns, and of those that its first prompt repeats."""
+        before = range(run[0]) if self.turns[run[0]].starts_sequence else range(0)
+        images = [self.turns[k].image for k in (*before, *run)]
+        return tuple(image for image in images if image is not None)

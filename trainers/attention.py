@@ -49,7 +49,8 @@ class Attention(StrEnum):
             ConfigError: If its implementation can't take packed rows.
         """
         # transformers has no public way to read it back.
-        name = str(model.config._attn_implementation)  # pyright: ignore[reportPrivateUsage]
+        config = model.config.get_text_config()
+        name = str(config._attn_implementation)  # pyright: ignore[reportPrivateUsage]
         if name.startswith("flash_attention"):
             return cls.FLASH
         if name == VARLEN:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agentgym.env import Image
 from agentgym.errors import DataError, UsageError
 from agentgym.trajectory import TokenSequence, Trajectory
 
@@ -141,6 +142,7 @@ class TokenBatch:
         advantages_BT: What the policy loss multiplies.
         returns_BT: What the value loss regresses on.
         weights_BT: What each token's loss is multiplied with before summing (`token_weights`).
+        images_B: The images of each sequence's observations, in order, for a model that sees.
     """
 
     input_ids_BT: Tensor
@@ -157,6 +159,7 @@ class TokenBatch:
     advantages_BT: Tensor | None = None
     returns_BT: Tensor | None = None
     weights_BT: Tensor | None = None
+    images_B: tuple[tuple[Image, ...], ...] = ()
 
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory], *, pad_id: int = 0) -> Self:
@@ -221,6 +224,7 @@ class TokenBatch:
             trajectory_B=torch.from_numpy(trajectory_B),
             actions_B=torch.from_numpy(actions_N[trajectory_B]),
             logprobs_mu_BT=torch.from_numpy(logprobs_BT),
+            images_B=tuple(sequence.images for sequence in sequences),
         )
 
     def __len__(self) -> int:
@@ -258,7 +262,9 @@ class TokenBatch:
         index = torch.tensor(rows, dtype=torch.int64, device=self.lengths_B.device)
         longest = int(self.lengths_B[index].max())
         columns = {name: column[index] for name, column in self._columns().items()}
-        return replace(self, **{n: c[:, :longest] if c.ndim > 1 else c for n, c in columns.items()})
+        cropped = {n: c[:, :longest] if c.ndim > 1 else c for n, c in columns.items()}
+        images_B = tuple(self.images_B[row] for row in rows) if self.images_B else ()
+        return replace(self, **cropped, images_B=images_B)
 
     def to(self, device: torch.device | str) -> Self:
         """Return the batch on `device`."""
@@ -267,4 +273,4 @@ class TokenBatch:
 
     def _columns(self) -> dict[str, Tensor]:
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: column for name, column in columns.items() if column is not None}
+        return {name: column for name, column in columns.items() if isinstance(column, Tensor)}

@@ -177,4 +177,7 @@ def _with_final(trajectory: Trajectory) -> TokenSequence:
     nothing = np.full(len(ids), -1, np.int32)
     turns = nothing.copy()
     turns[-1] = len(trajectory.turns)
-    return TokenSequence(ids, mask, np.zeros(len(ids), np.float32), turns, nothing)
+    versions = np.where(mask, 0, nothing)
+    logprobs = np.zeros(len(ids), np.float32)
+    images = trajectory.context_images(len(trajectory.turns))
+    return TokenSequence(ids, mask, logprobs, turns, versions, images)

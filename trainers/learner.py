@@ -211,6 +211,7 @@ class Learner:
             temperature=self.temperature,
             chunk_tokens=self.config.chunk_tokens,
             entropy=entropy,
+            image_processor=self.loaded.image_processor,
         )
 
     def _step(

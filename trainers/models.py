@@ -1,5 +1,7 @@
 """Loading the model that learns: any Hugging Face causal language model, by path or id.
 
+Those of the Qwen-VL family come with their image processor, and learn from what they saw.
+
 The same module object samples rollouts and takes gradient steps, so there are no weights to
 synchronise. Dropout is off: a policy whose log-probabilities depend on a coin is not the one that
 sampled.
@@ -15,12 +17,14 @@ from typing import Any, Literal, cast
 import torch
 from pydantic import Field
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 from transformers import logging as transformers_logging
 
 from agentgym.chat_template import ChatTemplate
 from agentgym.config import Config
 from agentgym.errors import ConfigError, DataError
+from agentgym.images import ImageProcessor
+from agentgym.models.vision import auto_class, load_image_processor, sees
 from agentgym.trainers.attention import VARLEN, register_varlen
 
 _log = logging.getLogger(__name__)
@@ -57,18 +61,21 @@ class TemplateConfig(Config):
     )
     force_append: bool = Field(default=False, description="append where the template would rewrite")
 
-    def template(self, tokenizer: Any) -> ChatTemplate:
-        """Return the template of a tokenizer, used this way."""
-        return ChatTemplate(tokenizer, **self.model_dump())
+    def template(
+        self, tokenizer: Any, image_processor: ImageProcessor | None = None
+    ) -> ChatTemplate:
+        """Return the template of a tokenizer, used this way; with images for a model that sees."""
+        return ChatTemplate(tokenizer, image_processor=image_processor, **self.model_dump())
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model, its tokenizer, and where they live."""
+    """A model, its tokenizer, where they live, and the image processor of one that sees."""
 
     model: PreTrainedModel
     tokenizer: Any
     device: torch.device
+    image_processor: ImageProcessor | None = None
 
     def reference(self) -> "Reference":
         """Return the frozen policy that divergences are measured from: what the model is now."""
@@ -83,6 +90,8 @@ class LoadedModel:
         transformers_logging.disable_progress_bar()
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.image_processor is not None:
+            self.image_processor.save_pretrained(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +126,13 @@ def load_model(config: ModelConfig, *, seed: int = 0) -> LoadedModel:
         tokenizer = AutoTokenizer.from_pretrained(config.path)
         model = cast(
             PreTrainedModel,
-            AutoModelForCausalLM.from_pretrained(
+            auto_class(config.path).from_pretrained(
                 config.path,
                 dtype=getattr(torch, config.dtype),
                 attn_implementation=config.attention,
             ),
         )
+        image_processor = load_image_processor(config.path) if sees(model) else None
     except (OSError, ValueError) as fault:
         first_line = str(fault).strip().splitlines()[0]
         raise DataError(
@@ -138,7 +148,7 @@ def load_model(config: ModelConfig, *, seed: int = 0) -> LoadedModel:
     model.eval()
     if config.gradient_checkpointing:
         checkpoint_activations(model)
-    return LoadedModel(model, tokenizer, device)
+    return LoadedModel(model, tokenizer, device, image_processor)
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:

@@ -106,6 +106,7 @@ def serve(loaded: LoadedModel, config: PolicyGradientConfig) -> TransformersPoli
         template_options=config.template.options,
         observation_role=config.template.observation_role,
         force_append=config.template.force_append,
+        image_processor=loaded.image_processor,
     )
 
 

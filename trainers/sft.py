@@ -106,7 +106,8 @@ class SFT(Trainer):
         kept = writer if self.steps_done == 0 else None
         given = self.config.demonstrations
         found = read_runs(given.runs, given.where) if given.runs else self._played(kept)
-        template = self.config.template.template(self.loaded.tokenizer)
+        loaded = self.loaded
+        template = self.config.template.template(loaded.tokenizer, loaded.image_processor)
         self.demonstrations = in_tokens_of(found, template)
         self.order = TaskSampler(range(len(found)), self.config.seed)
         for _ in range(self.steps_done):

@@ -23,6 +23,7 @@ def command() -> None:
 @click.option("--layers", default=4, show_default=True, help="Depth.")
 @click.option("--vocab", default=4096, show_default=True, help="Most tokens.")
 @click.option("--digits", is_flag=True, help="A token for each digit, not for each number.")
+@click.option("--vision", is_flag=True, help="A Qwen3-VL-shaped one, which sees images.")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seeds the weights.")
 @click.argument("options", nargs=-1, metavar="[KEY=VALUE]…")
 def tiny(
@@ -33,6 +34,7 @@ def tiny(
     layers: int,
     vocab: int,
     digits: bool,
+    vision: bool,
     seed: int,
     options: tuple[str, ...],
 ) -> None:
@@ -46,6 +48,13 @@ def tiny(
 
     texts = expert_texts(env_id, episodes, seed=seed, **parse_overrides(options))
     built = build_tiny(
-        folder, texts, hidden=hidden, layers=layers, vocab=vocab, digits=digits, seed=seed
+        folder,
+        texts,
+        hidden=hidden,
+        layers=layers,
+        vocab=vocab,
+        digits=digits,
+        vision=vision,
+        seed=seed,
     )
     click.echo(f"{built.folder}: {built.parameters:,} parameters, {built.vocabulary:,} tokens")

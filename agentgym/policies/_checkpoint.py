@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer, PreTrainedModel
 
 from agentgym.chat_template import Tokenizer
 from agentgym.errors import DataError, UsageError
+from agentgym.models.vision import auto_class, sees
 from agentgym.policies._kv_slots import ATTENTION, KVSlots, make_plan
 
 
@@ -26,12 +27,12 @@ def load_model(
     """Load a folder or an id, and its tokenizer unless there is one already.
 
     Raises:
-        DataError: If it is no causal language model.
+        DataError: If it is no causal language model, with or without eyes.
     """
     try:
         model = cast(
             "PreTrainedModel",
-            AutoModelForCausalLM.from_pretrained(name, dtype="auto" if dtype is None else dtype),
+            auto_class(name).from_pretrained(name, dtype="auto" if dtype is None else dtype),
         )
         tokenizer = tokenizer or cast("Tokenizer", AutoTokenizer.from_pretrained(name))
     except (OSError, ValueError) as fault:
@@ -61,7 +62,8 @@ def serving_twin(model: PreTrainedModel) -> PreTrainedModel:
     with torch.inference_mode():
         expected_TV = twin(input_ids=ids_T[None].to(device), use_cache=False).logits[0].float()
         try:
-            twin.set_attn_implementation(ATTENTION)
+            # The vision tower attends to single images, which are in no slot.
+            twin.set_attn_implementation({"text_config": ATTENTION} if sees(twin) else ATTENTION)
             got_TV = _read_in_parts(twin, ids_T)
         except (TypeError, ValueError) as fault:
             raise UsageError(f"{name} can't attend through the slots: {fault}") from fault

@@ -23,6 +23,7 @@ from agentgym.chat_template import ChatTemplate, Ids
 from agentgym.policies._kv_slots import KVSlots, make_plan
 from agentgym.policies._sampler import sample, uniforms
 from agentgym.policies._stops import StopStrings
+from agentgym.policies._vision import SlotVision, View
 from agentgym.policy import Completion, FinishReason, Sampling
 
 # A shared prefix shorter than this is read, not copied.
@@ -35,10 +36,11 @@ class Job:
 
     Attributes:
         episode: Which episode asks.
-        prompt: The whole prompt, shape (T,).
+        prompt: The whole prompt, shape (T,), as slots hold it.
         sampling: How to sample.
         seed: Of this request's random numbers.
         limit: Most ids to sample.
+        view: What the prompt shows, for a model that sees.
         version: The weights that sampled the first id.
         cancelled: Set by the caller; the job is dropped at the next step.
         completion: The answer, once there is one.
@@ -49,6 +51,7 @@ class Job:
     sampling: Sampling
     seed: int
     limit: int
+    view: View | None = None
     version: int = 0
     cancelled: bool = False
     completion: Completion | None = None
@@ -83,6 +86,7 @@ class Decoder:
         slots: How many episodes are held at once.
         max_length: Most ids of prompt and answer together.
         prefill_ids: Most prompt ids per forward pass; longer prompts are read over several.
+        vision: Reads slots that show images; None for a model that doesn't see.
     """
 
     def __init__(
@@ -94,10 +98,12 @@ class Decoder:
         slots: int,
         max_length: int,
         prefill_ids: int,
+        vision: SlotVision | None = None,
     ) -> None:
         vocabulary = int(model.config.get_text_config().vocab_size)
         self.stats = GenerationStats()
         self._model, self._template = model, template
+        self._vision = vision
         self._prefill_ids = prefill_ids
         self._is_stop = np.zeros(vocabulary, np.bool_)
         self._is_stop[[token for token in stop_ids if token < vocabulary]] = True
@@ -147,6 +153,8 @@ class Decoder:
     def invalidate(self) -> None:
         """Drop all keys and values, since the weights changed; what is under way is read again."""
         self._held[:] = 0
+        if self._vision is not None:
+            self._vision.invalidate()
         if not self._slot_of:
             # Nobody holds a slot: forget who had which, so that what comes next doesn't depend on
             # it.
@@ -213,6 +221,8 @@ class Decoder:
         device = self._model.device
         plan = make_plan(self._kv, self._tokens, slots, starts, takes, device)
         last = plan.last_R if complete.all() else plan.last_R[torch.from_numpy(complete).to(device)]
+        if self._vision is not None:
+            return self._vision.logits(plan, last)
         output = self._model(
             input_ids=plan.ids_N[None],
             position_ids=plan.positions_N[None],
@@ -338,6 +348,8 @@ class Decoder:
         length = len(job.prompt)
         self._tokens[slot, :length] = job.prompt
         self._known[slot], self._held[slot] = length, reuse
+        if self._vision is not None and job.view is not None:
+            self._vision.seat(slot, job.view)
         self.stats.reused_ids += reuse
         job.version = version
         self._jobs[slot] = job

@@ -1,5 +1,7 @@
 """`TransformersPolicy`: any Hugging Face causal language model, answering in this process.
 
+Those of the Qwen-VL family read the images of an episode too (`_vision`).
+
 Requests are batched as they arrive and join while others decode; an episode keeps its keys and
 values from turn to turn (`_decoder`, `_kv_slots`, `_sampler`). A thread of its own runs the model,
 so the event loop stays free. The weights are the very tensors of the model that was passed in: what
@@ -31,6 +33,8 @@ from agentgym.errors import (
     TimeLimitError,
     UsageError,
 )
+from agentgym.images import ImageProcessor
+from agentgym.models.vision import check_processor, load_image_processor, sees
 from agentgym.policies._checkpoint import (
     load_model,
     longest_context,
@@ -38,6 +42,7 @@ from agentgym.policies._checkpoint import (
     stop_ids_of,
 )
 from agentgym.policies._decoder import Decoder, GenerationStats, Job
+from agentgym.policies._vision import SlotVision
 from agentgym.policy import Completion, Request
 
 _log = logging.getLogger(__name__)
@@ -74,6 +79,8 @@ class TransformersPolicy:
         template_options: Variables of the chat template, such as {"enable_thinking": False}.
         observation_role: See `ChatTemplate`.
         force_append: See `ChatTemplate`.
+        image_processor: Of a loaded model of the Qwen-VL family; from the same folder where the
+            model comes from one.
         seed: Seeds the requests that bring no seed.
 
     Raises:
@@ -98,6 +105,7 @@ class TransformersPolicy:
         template_options: Mapping[str, Any] | None = None,
         observation_role: str = "user",
         force_append: bool = False,
+        image_processor: ImageProcessor | None = None,
         seed: int = 0,
     ) -> None:
         if slots < 1 or prefill_ids < 1:
@@ -105,27 +113,37 @@ class TransformersPolicy:
                 f"slots and prefill_ids are at least 1; got {slots} and {prefill_ids}."
             )
         if isinstance(model, str | Path):
-            model, tokenizer = load_model(str(model), tokenizer, device, dtype)
+            name = str(model)
+            model, tokenizer = load_model(name, tokenizer, device, dtype)
+            if image_processor is None and sees(model):
+                image_processor = load_image_processor(name)
         elif tokenizer is None:
             raise UsageError("A loaded model needs its tokenizer; pass tokenizer=.")
+        check_processor(model, image_processor)
         self.model = model
         self._template = ChatTemplate(
             tokenizer,
             options=template_options,
             observation_role=observation_role,
             force_append=force_append,
+            image_processor=image_processor,
         )
         longest = longest_context(model, tokenizer)
         if max_length is not None and longest is not None and max_length > longest:
             raise UsageError(f"max_length={max_length}, but the model reads at most {longest} ids.")
         self._max_length = max_length or longest or 4096
+        twin = serving_twin(model)
+        self._vision = image_processor and SlotVision(
+            twin, image_processor, slots=slots, max_length=self._max_length
+        )
         self._decoder = Decoder(
-            serving_twin(model),
+            twin,
             self._template,
             stop_ids=sorted(self._template.stop_ids | stop_ids_of(model)),
             slots=slots,
             max_length=self._max_length,
             prefill_ids=prefill_ids,
+            vision=self._vision,
         )
         self._gather_seconds = gather_seconds
         self._seed = seed
@@ -203,11 +221,15 @@ class TransformersPolicy:
 
         Raises:
             PolicyError: If a prompt has no ids or fills the context, or the policy is closed.
+            DataError: If a prompt's images are not those that its placeholders stand for.
             InfraError: If the model failed (out of memory, a lost device).
         """
         jobs = [self._job(request) for request in requests]
         if not jobs:
             return []
+        if self._vision is not None:
+            # Hashing and resizing pixels would hold up the event loop.
+            await asyncio.to_thread(self._look, jobs, requests)
         loop = asyncio.get_running_loop()
         call = _Call(loop, loop.create_future(), len(jobs))
         with self._wake:
@@ -279,6 +301,12 @@ class TransformersPolicy:
         seed = (self._seed << 32) + next(self._count) if sampling.seed is None else sampling.seed
         limit = min(sampling.max_tokens, room)
         return Job(request.episode, prompt, sampling, seed, limit)
+
+    def _look(self, jobs: Sequence[Job], requests: Sequence[Request]) -> None:
+        assert self._vision is not None
+        for job, request in zip(jobs, requests, strict=True):
+            job.view = self._vision.view(job.prompt, request.images)
+            job.prompt = job.view.ids
 
     # The thread.
 

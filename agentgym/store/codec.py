@@ -87,7 +87,8 @@ def encode_trajectory(
 
     Args:
         trajectory: What to store.
-        image_hashes: Per turn, the content hash of its image; None without one.
+        image_hashes: Per turn, the content hash of its image, and then that of the final one; None
+            without one.
         level: zstd's level.
 
     Raises:
@@ -100,7 +101,7 @@ def encode_trajectory(
     scalars["calls"] = [
         [[call.name, dict(call.arguments)] for call in turn.calls] for turn in turns
     ]
-    scalars["image"] = list(image_hashes)
+    *scalars["image"], document["final_image"] = image_hashes
     columns: dict[str, list[Any]] = {
         name: [getattr(turn, name) for turn in turns] for name in (*_TEXTS, *_ARRAYS)
     }
@@ -143,6 +144,9 @@ def decode_trajectory(data: bytes, images: Mapping[str, Image] | None) -> Trajec
     values["stop_reason"] = StopReason(values["stop_reason"])
     if final is not None:
         values["final_ids"] = final
+    digest = document.get("final_image")
+    if digest is not None and images is not None:
+        values["final_image"] = images[digest]
     return Trajectory(turns=turns, **values)
 
 

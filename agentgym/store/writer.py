@@ -88,7 +88,7 @@ class StoreWriter:
             UsageError: If the writer is closed.
         """
         summary = Summary.of(trajectory, time.time())
-        images = [turn.image for turn in trajectory.turns]
+        images = [*(turn.image for turn in trajectory.turns), trajectory.final_image]
         hashes = [None if image is None else image_hash(image) for image in images]
         body = encode_trajectory(trajectory, hashes, self._level)
         frame = encode_frame({"kind": "trajectory", **summary.to_header()}, body)

@@ -70,8 +70,11 @@ class Letters:
     def prompt(self, messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> Any:
         return _ids("|".join([*(tool.name for tool in tools), *(m["content"] for m in messages)]))
 
-    def bridge(self, observation: str, *, ended: bool) -> Any:
+    def bridge(self, observation: str, image: Any = None, *, ended: bool) -> Any:
         return _ids("" if ended else "!") if not observation else _ids(f"|{observation}|")
+
+    def placed(self, ids: Any, images: Sequence[Any]) -> tuple[()]:
+        return ()
 
 
 class LetterPolicy(Answers):
