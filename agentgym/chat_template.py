@@ -259,7 +259,11 @@ class ChatTemplate:
             joined = f"{system['content']}\n\n{first['content']}"
             messages = [{**first, "content": joined}, *rest]
         text: str = self.tokenizer.apply_chat_template(
-            [self._shown(message) for message in messages], tools=tools, tokenize=False, add_generation_prompt=True, **self._options
+            [self._shown(message) for message in messages],
+            tools=tools,
+            tokenize=False,
+            add_generation_prompt=True,
+            **self._options,
         )
         return text
 

@@ -61,7 +61,12 @@ class Checkpoint:
 
             set_peft_model_state_dict(model, load_file(adapter))
             return
-        load_model(model, self.model_folder / "model.safetensors", strict=False)
+        file = self.model_folder / "model.safetensors"
+        _, unknown = load_model(model, file, strict=False)
+        if unknown:
+            # Older vision models are saved under the names of their first release.
+            named = type(model).from_pretrained(self.model_folder, dtype=model.dtype)
+            model.load_state_dict(named.state_dict())
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:

@@ -154,7 +154,9 @@ def imitate(
         observation_coef: Weight of every other token, relative to an action's.
     """
     batch = TokenBatch.of(trajectories)
-    learnt = batch if observation_coef == 0 else with_observations(batch)
+    learnt = batch
+    if observation_coef > 0:
+        learnt = with_observations(batch, getattr(learner.model.config, "image_token_id", None))
     weight_BT = torch.where(batch.mask_BT, 1.0, observation_coef) * learnt.mask_BT
     advantages_BT = weight_BT.masked_fill(_exploratory(batch, trajectories), 0.0)
     metrics = learner.update(replace(learnt, advantages_BT=advantages_BT), loss)
@@ -179,13 +181,19 @@ def _exploratory(batch: TokenBatch, trajectories: Sequence[Trajectory]) -> Tenso
     return marked_NK[batch.trajectory_B].gather(1, turn_BT) & batch.mask_BT
 
 
-def with_observations(batch: TokenBatch) -> TokenBatch:
+def with_observations(batch: TokenBatch, image_pad: int | None = None) -> TokenBatch:
     """Return the batch with every token in its mask but each sequence's first.
 
     A token of a prompt or an observation counts to the turn before it, which weighs nothing here.
+
+    Args:
+        batch: Any.
+        image_pad: The id that stands for images, which says nothing and isn't learned either.
     """
     position_T = torch.arange(batch.shape[1])
     mask_BT = (position_T > 0) & (position_T < batch.lengths_B[:, None])
+    if image_pad is not None:
+        mask_BT &= batch.mask_BT | (batch.input_ids_BT != image_pad)
     counted_N = torch.bincount(batch.trajectory_B, weights=mask_BT.sum(1).double()).long()
     return replace(
         batch,

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from agentgym.config import Config
+from agentgym.errors import ConfigError
 from agentgym.trainers.double_critic import (
     DoubleCritic,
     bootstrapped,
@@ -68,11 +69,19 @@ class UtteranceCritic:
         config: Settings.
         policy: The model that acts: the encoder reads its ids.
         seed: Seeds the weights.
+
+    Raises:
+        ConfigError: If the model reads images, which the critic would not see.
     """
 
     def __init__(
         self, config: UtteranceCriticConfig, policy: LoadedModel, *, seed: int = 0
     ) -> None:
+        if policy.image_processor is not None:
+            raise ConfigError(
+                "model.path: ArCHer's critics read ids and no images; train a model that sees with "
+                "another algorithm."
+            )
         self.config = config
         self.device = policy.device
         self.critic = _make(config, policy, seed)

@@ -133,7 +133,9 @@ def decoder_inputs(
     if features is None:
         return {"inputs_embeds": embeds_1PH}
     cells_LH = features.cells_LH.to(embeds_1PH.dtype)
-    inputs: dict[str, Any] = {"inputs_embeds": embeds_1PH.masked_scatter(at_1P[..., None], cells_LH)}
+    inputs: dict[str, Any] = {
+        "inputs_embeds": embeds_1PH.masked_scatter(at_1P[..., None], cells_LH)
+    }
     if features.deep_LH:
         inputs["visual_pos_masks"] = at_1P
         inputs["deepstack_visual_embeds"] = list(features.deep_LH)
