@@ -2,9 +2,10 @@
 
 It goes `observe(text)`, `complete(completion)`, `observe(text)`, … . `observe` gives the whole
 prompt that the policy answers and the part of it that is new; `complete` gives the `Turn` that a
-trajectory keeps. Images come with observations, and stand in the prompts of a model that sees. Sampled ids are appended as they are and never made from text again. Where the
+trajectory keeps. Sampled ids are appended as they are and never made from text again. Where the
 chat template rewrites earlier messages (`append_only` is False, `why` says how), every turn is a
-training sequence of its own, with its whole prompt.
+training sequence of its own, with its whole prompt. Images come with observations, and stand in the
+prompts of a model that sees.
 """
 
 from collections.abc import Sequence

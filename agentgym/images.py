@@ -68,21 +68,22 @@ class Patches:
     grids_N3: Ints
 
 
-def placeholders(processor: ImageProcessor, image: Image) -> int:
+def placeholders(processor: ImageProcessor, image: Any) -> int:
     """Return how many placeholder ids an image takes.
 
     Raises:
         EnvError: If it is no (H, W, 3) uint8 array, or has a shape that the processor refuses.
     """
-    shape = getattr(image, "shape", ())
-    right = len(shape) == 3 and shape[2] == 3 and image.dtype == np.uint8 and image.size
-    if not right:
-        got = f"{image.dtype} {shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise EnvError(f"An image is a uint8 array of shape (H, W, 3); the environment shows {got}")
+    kind, shape = getattr(image, "dtype", type(image).__name__), getattr(image, "shape", ())
+    if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or not image.size:
+        raise EnvError(
+            f"An image is a uint8 array of shape (H, W, 3); the environment shows {kind} {shape}"
+        )
+    height, width, _ = shape
     try:
-        patches = processor.get_number_of_image_patches(shape[0], shape[1])
+        patches = processor.get_number_of_image_patches(height, width)
     except ValueError as fault:
-        raise EnvError(f"An image of {shape[1]} x {shape[0]} pixels is refused: {fault}") from fault
+        raise EnvError(f"An image of {width} x {height} pixels is refused: {fault}") from fault
     return patches // processor.merge_size**2
 
 

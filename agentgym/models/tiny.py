@@ -6,8 +6,8 @@ it writes again and again (`phrases.py`), since on a CPU an episode costs what i
 it has not seen falls back to shorter pieces and at last to bytes, so every text is representable.
 Saved, it is an ordinary Hugging Face folder; any other folder goes in its place.
 
-With eyes it has Qwen3-VL's architecture. A cell of an image is 32 pixels wide and high, as there, so
-a screenshot of 160 x 160 pixels is 25 tokens.
+With eyes it has Qwen3-VL's architecture. A cell of an image is 32 pixels wide and high, as there,
+so a screenshot of 160 x 160 pixels is 25 tokens.
 """
 
 import json

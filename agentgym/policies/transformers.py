@@ -133,9 +133,11 @@ class TransformersPolicy:
             raise UsageError(f"max_length={max_length}, but the model reads at most {longest} ids.")
         self._max_length = max_length or longest or 4096
         twin = serving_twin(model)
-        self._vision = image_processor and SlotVision(
-            twin, image_processor, slots=slots, max_length=self._max_length
-        )
+        self._vision: SlotVision | None = None
+        if image_processor is not None:
+            self._vision = SlotVision(
+                twin, image_processor, slots=slots, max_length=self._max_length
+            )
         self._decoder = Decoder(
             twin,
             self._template,

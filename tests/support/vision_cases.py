@@ -12,6 +12,8 @@ from transformers import (
     Qwen2VLForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -73,25 +75,30 @@ def _qwen2_5() -> Any:
 
 
 def _qwen3() -> Any:
+    return Qwen3VLForConditionalGeneration(Qwen3VLConfig(**_qwen3_parts()))
+
+
+def _qwen3_moe() -> Any:
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+    return Qwen3VLMoeForConditionalGeneration(Qwen3VLMoeConfig(**_qwen3_parts(**experts)))
+
+
+def _qwen3_parts(**text: Any) -> dict[str, Any]:
+    rope = {**_ROPE, "mrope_interleaved": True}
     eyes = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2}
     grid = {"num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1]}
-    return Qwen3VLForConditionalGeneration(
-        Qwen3VLConfig(
-            text_config={
-                **_TEXT,
-                "head_dim": 8,
-                "rope_parameters": {**_ROPE, "mrope_interleaved": True},
-            },
-            vision_config={**eyes, **grid, "patch_size": 16, "out_hidden_size": 32},
-            **_IDS,
-        )
-    )
+    return {
+        "text_config": {**_TEXT, "head_dim": 8, "rope_parameters": rope, **text},
+        "vision_config": {**eyes, **grid, "patch_size": 16, "out_hidden_size": 32},
+        **_IDS,
+    }
 
 
 MODELS: dict[str, Callable[[], Any]] = {
     "qwen2": _qwen2,
     "qwen2.5": _qwen2_5,
     "qwen3": _qwen3,
+    "qwen3 moe": _qwen3_moe,
 }
 
 
