@@ -121,6 +121,7 @@ trajectories = st.builds(
     tools=st.lists(_objects, max_size=2),
     final_observation=_texts,
     final_ids=_ids,
+    final_image=st.none() | _images,
     final_starts_sequence=st.booleans(),
     metrics=st.dictionaries(_texts, _floats, max_size=3),
     error=st.none() | _texts,

@@ -2,15 +2,24 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import visual_envs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+)
 
 from agentgym.chat_template import ChatTemplate
+from agentgym.cli import ExitCode, main
 from agentgym.conversation import Conversation
 from agentgym.errors import UsageError
+from agentgym.images import patches_of
 from agentgym.models.tiny import TinyModel, build_tiny, tiny_tokenizer
 from agentgym.policy import Completion
 
@@ -39,6 +48,40 @@ def test_it_loads_as_any_checkpoint_does(tiny: TinyModel, monkeypatch: pytest.Mo
     assert tokenizer.decode(model.generation_config.eos_token_id) == "<|end|>"
     prompt = ChatTemplate(tokenizer).prompt([{"role": "user", "content": "Nothing happens."}])
     assert model(torch.tensor(prompt)[None]).logits.shape == (1, len(prompt), tiny.vocabulary)
+
+
+def test_one_with_eyes_loads_as_any_checkpoint_does_and_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    built = build_tiny(tmp_path, TEXTS, vision=True)
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    assert len(tokenizer) == built.vocabulary == model.config.text_config.vocab_size
+    assert tokenizer.decode(model.config.image_token_id) == "<|image_pad|>"
+    image = np.zeros((160, 192, 3), np.uint8)
+    message = {"role": "user", "content": "Nothing happens.", "image": image}
+    template = ChatTemplate(tokenizer, image_processor=processor)
+    assert template.append_only
+    ids = torch.tensor(template.prompt([message]))[None]
+    shown = ids == model.config.image_token_id
+    assert shown.sum() == 5 * 6
+    patches = patches_of(processor, [image])
+    output = model(
+        input_ids=ids,
+        pixel_values=torch.tensor(patches.values_LD),
+        image_grid_thw=torch.tensor(patches.grids_N3),
+        mm_token_type_ids=shown.int(),
+    )
+    assert output.logits.shape == (1, ids.shape[1], built.vocabulary)
+
+
+def test_the_command_builds_one_with_eyes(tmp_path: Path):
+    words = ["model", "tiny", str(tmp_path / "m"), "--env", visual_envs.COLOURS, "--vision"]
+    assert main([*words, "--episodes", "3", "--hidden", "32", "--layers", "1"]) is ExitCode.OK
+    config = AutoModelForImageTextToText.from_pretrained(tmp_path / "m").config
+    assert (config.model_type, config.text_config.hidden_size) == ("qwen3_vl", 32)
 
 
 def test_a_word_is_a_token():
@@ -99,6 +142,8 @@ def test_weights_follow_the_seed_and_leave_the_callers_generator_alone(tmp_path:
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match="split evenly"):
         build_tiny(tmp_path, TEXTS, hidden=100, heads=8)
+    with pytest.raises(UsageError, match="multiple of 4"):
+        build_tiny(tmp_path, TEXTS, hidden=24, heads=4, vision=True)
     with pytest.raises(UsageError, match="needs texts"):
         build_tiny(tmp_path, [])
     with pytest.raises(UsageError, match="vocab > 261"):
