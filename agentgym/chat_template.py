@@ -22,7 +22,14 @@ import numpy.typing as npt
 
 from agentgym.env import Image
 from agentgym.errors import UsageError
-from agentgym.images import ImageProcessor, PlacedImage, place, placeholders
+from agentgym.images import (
+    IMAGE_PAD,
+    ImageProcessor,
+    PlacedImage,
+    place,
+    placeholders,
+    spread,
+)
 from agentgym.message import Message
 from agentgym.tool import ToolSpec
 
@@ -32,7 +39,6 @@ _log = logging.getLogger(__name__)
 
 # Stands for an answer in probe renderings. Found again by search, so nothing else may contain it.
 _ANSWER = "⁂answer⁂"
-_IMAGE_PAD = "<|image_pad|>"
 _PROBE_IMAGE = np.zeros((64, 64, 3), np.uint8)
 _PROBE_TOOLS = [ToolSpec.text("act", "Act.", "text", "What to do.").openai()]
 _PROBE_ANSWERS = {
@@ -133,7 +139,7 @@ class ChatTemplate:
         self.observation_role = observation_role
         self.continues = observation_role == "assistant"
         self._options = dict(options or {})
-        control = [*tokenizer.all_special_tokens, *([_IMAGE_PAD] if image_processor else [])]
+        control = [*tokenizer.all_special_tokens, *([IMAGE_PAD] if image_processor else [])]
         self._control = re.compile("|".join(re.escape(t) for t in control if t) or r"(?!)")
         self._folds_system = self._refuses_system()
         # Environments repeat themselves ("Nothing happens."), and rendering costs far more than a
@@ -143,6 +149,8 @@ class ChatTemplate:
         self.end_of_turn = self._find_end_of_turn()
         eos = tokenizer.eos_token_id
         self.stop_ids = frozenset(id for id in (self.end_of_turn, eos) if id is not None)
+        if image_processor is not None:
+            self._show_probe_image()
         appends = force_append or self.continues
         if appends and self.end_of_turn is None:
             raise UsageError(
@@ -154,8 +162,6 @@ class ChatTemplate:
             for with_tools in (False, True)
         }
         self._told = False
-        if image_processor is not None:
-            self._show_probe_image()
 
     @property
     def append_only(self) -> bool:
@@ -282,18 +288,7 @@ class ChatTemplate:
 
     def _spread(self, ids: Ids, cells: Sequence[int]) -> Ids:
         """Repeat each placeholder for the cells of its image."""
-        if self.image_pad is None:
-            return ids
-        wanted = [count for count in cells if count]
-        standing = np.flatnonzero(ids == self.image_pad)
-        if len(standing) != len(wanted):
-            raise UsageError(
-                f"The chat template writes {len(standing)} placeholders ({_IMAGE_PAD}) for "
-                f"{len(wanted)} images; pass a template that writes one for each."
-            )
-        repeats = np.ones(len(ids), np.int64)
-        repeats[standing] = wanted
-        return np.repeat(ids, repeats)
+        return ids if self.image_pad is None else spread(ids, self.image_pad, cells)
 
     def _render_bridge(self, observation: str, cells: int) -> Ids:
         text = self._bridge_text(self._defused(observation), _PROBE_IMAGE if cells else None)
@@ -390,10 +385,10 @@ class ChatTemplate:
 
 def _id_of_pad(tokenizer: Tokenizer) -> int:
     """Return the placeholder's id."""
-    pad = tokenizer.get_added_vocab().get(_IMAGE_PAD)
+    pad = tokenizer.get_added_vocab().get(IMAGE_PAD)
     if pad is None:
         raise UsageError(
-            f"The tokenizer has no {_IMAGE_PAD}, which stands for images; pass the tokenizer of a "
+            f"The tokenizer has no {IMAGE_PAD}, which stands for images; pass the tokenizer of a "
             "Qwen-VL model, or no image processor."
         )
     return pad

@@ -14,9 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from agentgym.env import Image
-from agentgym.errors import DataError, EnvError
+from agentgym.errors import DataError, EnvError, UsageError
 
 Ints = npt.NDArray[np.int64]
+
+IMAGE_PAD = "<|image_pad|>"
+"""The placeholder, in the family's tokenizers."""
 
 
 class ImageProcessor(Protocol):
@@ -85,6 +88,29 @@ def placeholders(processor: ImageProcessor, image: Any) -> int:
     except ValueError as fault:
         raise EnvError(f"An image of {width} x {height} pixels is refused: {fault}") from fault
     return patches // processor.merge_size**2
+
+
+def spread(ids: npt.NDArray[np.int32], pad: int, cells: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return ids in which every placeholder is repeated for the cells of its image.
+
+    Args:
+        ids: As a chat template writes them, with one placeholder for each image, shape (T,).
+        pad: The placeholder's id.
+        cells: How many cells each image has; 0 for no image.
+
+    Raises:
+        UsageError: If there are more or fewer placeholders than images.
+    """
+    wanted = [count for count in cells if count]
+    standing = np.flatnonzero(ids == pad)
+    if len(standing) != len(wanted):
+        raise UsageError(
+            f"The chat template writes {len(standing)} placeholders ({IMAGE_PAD}) for "
+            f"{len(wanted)} images; pass a template that writes one for each."
+        )
+    repeats = np.ones(len(ids), np.int64)
+    repeats[standing] = wanted
+    return np.repeat(ids, repeats)
 
 
 def place(

@@ -13,7 +13,7 @@ from agentgym.chat_template import ChatTemplate
 from agentgym.conversation import Conversation, tokenized
 from agentgym.errors import DataError, EnvError, UsageError
 from agentgym.images import patches_of, place, placeholders, rope_positions
-from agentgym.models.tiny import IMAGE, VISION_CHAT_TEMPLATE, tiny_tokenizer
+from agentgym.models.tiny import CHAT_TEMPLATE, IMAGE, VISION_CHAT_TEMPLATE, tiny_tokenizer
 from agentgym.policy import Completion
 from agentgym.stop_reason import StopReason
 from agentgym.trajectory import Trajectory, Turn
@@ -187,6 +187,13 @@ def test_a_template_without_a_place_for_images_is_refused(part: str, message: st
     tokenizer = tiny_tokenizer(["room"], vision=True)
     tokenizer.chat_template = VISION_CHAT_TEMPLATE.replace("<|image_pad|>", part)
     with pytest.raises(UsageError, match=message):
+        ChatTemplate(tokenizer, image_processor=PROCESSOR)
+
+
+def test_a_template_that_reads_no_parts_is_refused():
+    tokenizer = tiny_tokenizer(["room"], vision=True)
+    tokenizer.chat_template = CHAT_TEMPLATE.replace("message.content", "message.content + ''")
+    with pytest.raises(UsageError, match="can't render an image"):
         ChatTemplate(tokenizer, image_processor=PROCESSOR)
 
 
