@@ -27,7 +27,7 @@ def load_model(
     """Load a folder or an id, and its tokenizer unless there is one already.
 
     Raises:
-        DataError: If it is no causal language model, with or without eyes.
+        DataError: If it is no causal language model, with or without a vision tower.
     """
     try:
         model = cast(
