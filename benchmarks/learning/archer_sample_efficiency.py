@@ -40,7 +40,8 @@ class Benchmark:
         imitation: Its steps.
         target: The success that is asked for.
         settings: Of every algorithm.
-        critic: ArCHer's critic's own, for this task.
+        archer: ArCHer's own, for this task.
+        on_policy: The others' own.
     """
 
     env: str
@@ -49,7 +50,8 @@ class Benchmark:
     imitation: int
     target: float
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    critic: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    archer: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    on_policy: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 TASKS = {
@@ -62,14 +64,29 @@ TASKS = {
         # Without it what can't be done costs a turn and no more, and every algorithm drifts there.
         {"format_penalty": 0.2, "format_penalty_per": "turn"},
         # The last observation says all that matters, and what was done once can be done again.
-        {"encoder": {"max_length": 8}, "backup": "expectile"},
+        {"critic": {"encoder": {"max_length": 8}, "backup": "expectile"}},
     ),
     "twenty questions": Benchmark(
         "agentgym/TwentyQuestions-v0",
         {"instructions": "", "words": 16},
         {"episodes": 800, "noise": 0.3},
         60,
-        0.8,
+        0.6,
+        # What matters is what was asked and answered so far, which the policy's own hidden states
+        # know; and a critic that is surer of itself than it should be is followed more slowly.
+        archer={
+            "warmup_steps": 4,
+            "draw": "episodes",
+            "critic": {
+                "encoder": {"kind": "policy", "max_length": 1024},
+                "hidden": 256,
+                "steps": 60,
+            },
+            "actor": {"batch_size": 32, "steps": 8},
+            "optimizer": {"lr": 3e-4},
+            "loss": {"kl_coef": 0.2},
+        },
+        on_policy={"optimizer": {"lr": 1e-3}},
     ),
 }
 
@@ -160,9 +177,9 @@ def learn(
     from agentgym.config import merge
     from agentgym.metrics import read_metrics
 
-    setup, settings = TASKS[task], dict(ALGORITHMS[algorithm])
-    if algorithm == "archer":
-        settings = merge(settings, {"critic": setup.critic})
+    setup = TASKS[task]
+    own = setup.archer if algorithm == "archer" else setup.on_policy
+    settings = merge(ALGORITHMS[algorithm], own)
     settings["steps"] = steps or settings["steps"]
     settings |= {
         "sampling": {"max_tokens": 16},

@@ -31,7 +31,7 @@ def test_archer_learns_in_as_many_episodes_as_grpo_does_not(
         100,
         0.8,
         whole.settings,
-        {"encoder": whole.critic["encoder"]},
+        {"critic": {"encoder": whole.archer["critic"]["encoder"]}},
     )
     monkeypatch.setitem(benchmark.TASKS, "two rooms", small)
     quick = merge(benchmark.ALGORITHMS["archer"], QUICK)
