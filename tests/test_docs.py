@@ -209,6 +209,7 @@ def test_shown_training_commands_have_settings_that_exist(
     from agentgym.cli import ExitCode, main
 
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
     (tmp_path / "arpo.yaml").write_text(blocks(ROOT / "docs/training.md", "yaml")[0][1])
     shown = [words for _, words in shown_commands() if words[0] == "train"]
     whole = [words for words in shown if "--resume" not in words and not is_placeholder(words)]

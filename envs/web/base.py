@@ -95,9 +95,6 @@ class WebEnv(AgentEnv):
     async def _turn(self, tabs: Tabs, call: ToolCall) -> Frame:
         """Take a turn; see `AgentEnv._act`."""
 
-    def _lost(self) -> None:
-        """Hear that the context is gone, and that the next one shows nothing yet."""
-
     # What it is given.
 
     async def _tried(self, tabs: Tabs, call: ToolCall) -> str | None:
@@ -161,14 +158,12 @@ class WebEnv(AgentEnv):
             # Whatever it was, the context is in no state that anybody knows.
             self._loan.end(poison=str(fault) or type(fault).__name__)
             self._loan = None
-            self._lost()
             raise
 
     def _release(self) -> None:
         if self._loan is not None:
             self._loan.end()
             self._loan = None
-            self._lost()
 
 
 class _Loan:

@@ -182,9 +182,6 @@ class BrowserEnv(WebEnv):
         text = f"{_tabs(known)}\n{cut(page, self._max_chars)}"
         return text, Visit(active.url, active.title, whole, message, infeasible)
 
-    def _lost(self) -> None:
-        self._before = None
-
 
 def _tasks(
     url: str | None,

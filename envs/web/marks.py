@@ -1,22 +1,26 @@
 """Marks: frames around what can be acted on, with the numbers that the text has."""
 
 from collections.abc import Iterable
-
-from PIL import Image, ImageDraw, ImageFont
+from typing import TYPE_CHECKING
 
 from agentgym.envs.web.sight import Node
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _COLOURS = ("#d4001a", "#0057d9", "#00701a", "#8a2be2", "#b35900", "#00707a")
 _SIZE = 10
 
 
-def draw(picture: Image.Image, nodes: Iterable[Node]) -> None:
+def draw(picture: "Image.Image", nodes: Iterable[Node]) -> None:
     """Draw the marks of the elements that can be acted on and are to be seen.
 
     Args:
         picture: An RGB screenshot, a pixel per CSS pixel; it is drawn upon.
         nodes: The page's lines.
     """
+    from PIL import ImageDraw, ImageFont
+
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(_SIZE)
     for count, node in enumerate(node for node in nodes if node.control and node.box):
         assert node.box is not None

@@ -135,19 +135,16 @@ class MiniWoBEnv(WebEnv):
         self.tasks = Episodes(pages, split, episodes)
         self._folder = folder()
         self._time_limit, self._time_decay = time_limit, time_decay
-        self._shown: str | None = None
 
     async def _start(self, tabs: Tabs, task: Task, options: Mapping[str, Any]) -> Frame:
         if options:
             raise UsageError(f"MiniWoB's reset takes no option but 'task', got {sorted(options)}")
         name, seed = str(task.data["page"]), int(task.data["seed"])
-        if self._shown != name or name in RELOADED:
-            self._shown = None
+        if not await tabs.turn_to(name) or name in RELOADED:
             await tabs.active.open((self._folder / f"{name}.html").as_uri())
         most = None if self._time_limit else _FOREVER_MS
         goal = await tabs.active.evaluate(_BEGIN, [seed, most, 1000 * _READY_SECONDS])
         self._task = replace(task, goal=goal)
-        self._shown = name
         return await self._look(tabs, preface=goal)
 
     async def _turn(self, tabs: Tabs, call: ToolCall) -> Frame:
@@ -176,6 +173,3 @@ class MiniWoBEnv(WebEnv):
 
     def _expert(self, name: str) -> ParsedAction | None:
         return advice(str(self.task.data["page"]), self.task.goal, self._sight)
-
-    def _lost(self) -> None:
-        self._shown = None

@@ -20,6 +20,7 @@ from agentgym.tool import ToolCall
 
 _SCHEMES = ("http", "https")
 _MOST_TABS = 20
+_MOST_KEPT = 12
 _INTRODUCTION_SECONDS = 2.0
 
 
@@ -51,6 +52,7 @@ class Tabs:
         self._context, self._hosts = context, hosts
         self._pages: list[WebPage] = []
         self._seen: list[WebPage] = []  # the one that is looked at comes last
+        self._kept: dict[str, WebPage] = {}  # the one that was looked at last comes last
         self._said: list[str] = []
         self._changed = asyncio.Event()
         self._uploads: Mapping[str, Path] = {}
@@ -80,6 +82,27 @@ class Tabs:
     async def lives(self) -> bool:
         """Whether the page that is looked at answers."""
         return bool(self._seen) and await self.active.lives()
+
+    async def turn_to(self, name: str) -> bool:
+        """Look at the page that is kept under a name, an empty one if there is none yet.
+
+        Loading a page takes longer than an episode on it may, so a few are kept.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            InfraError: If the browser opens no page.
+        """
+        page = self._kept.pop(name, None)
+        there = page is not None and not page.is_closed
+        if page is None or not there:
+            if len(self._kept) >= _MOST_KEPT:
+                await self._kept.pop(next(iter(self._kept))).close()
+            page = await self._new_page() if self._kept else self.active
+        self._kept[name] = page
+        self._look_at(page)
+        return there
 
     def offer(self, uploads: Mapping[str, Path]) -> None:
         """Say which files may be uploaded, by the names that the model knows them by."""
@@ -158,14 +181,22 @@ class Tabs:
     # What only a context can do.
 
     async def _new_tab(self) -> None:
-        from playwright.async_api import Error
-
         if len(self._pages) >= _MOST_TABS:
             raise CantDoError(f"There are {_MOST_TABS} tabs already; close one.")
+        await self._new_page()
+
+    async def _new_page(self) -> WebPage:
+        from playwright.async_api import Error
+
         try:
-            self._add(await self._context.new_page())
+            return self._add(await self._context.new_page())
         except Error as fault:
             raise InfraError(f"The browser opens no page: {fault}") from fault
+
+    def _look_at(self, page: WebPage) -> None:
+        self._forget_closed()
+        self._seen.remove(page)
+        self._seen.append(page)
 
     async def _focus(self, index: int) -> None:
         self._forget_closed()
@@ -173,8 +204,7 @@ class Tabs:
             last = len(self._pages) - 1
             raise CantDoError(f"There is no tab {index}; there are 0 to {last}.")
         page = self._pages[index]
-        self._seen.remove(page)
-        self._seen.append(page)
+        self._look_at(page)
         await page.show()
 
     async def _close_active(self) -> None:

@@ -86,10 +86,26 @@ def test_the_same_seed_is_the_same_page_whatever_was_there_before(page: str) -> 
         other.close()
 
 
+def test_pages_take_turns_and_are_as_they_are_alone() -> None:
+    pages = ("click-test-2", "enter-text", "use-slider", "click-link")
+    several = MiniWoBEnv(task=pages, expert=True)
+    for round_ in (1, 2):
+        for page in pages:
+            alone = MiniWoBEnv(task=page)
+            task = f"{page}/{round_}"
+            observation, info = several.reset(options={"task": task})
+            assert observation["text"] == alone.reset(options={"task": task})[0]["text"]
+            alone.close()
+            while info["stop_reason"] is None:
+                _, reward, _, _, info = several.step(info["expert_action"])
+            assert reward == 1.0
+    several.close()
+
+
 @pytest.mark.parametrize("page", EXPERTS)
 def test_the_expert_solves_its_page(page: str) -> None:
     env = MiniWoBEnv(task=page, expert=True)
-    for task in range(5):
+    for task in range(2):
         _, info = env.reset(options={"task": task})
         reward, over = 0.0, False
         while not over:
