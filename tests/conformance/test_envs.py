@@ -50,8 +50,8 @@ def test_environment_keeps(env_id: str, rule: str) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "other-process"])
-# Every episode of Browser has a context of its own, which takes half a second; MiniWoB, wrapped, has
-# the same base.
+# Every episode of Browser has a context of its own, which takes half a second; MiniWoB, wrapped,
+# has the same base.
 @pytest.mark.parametrize("env_id", [each for each in IDS if each != "agentgym/Browser-v0"])
 def test_wrapped_environment_keeps(env_id: str, rule: str) -> None:
     # Another process can't import this module's potential; the toys' tests cover wrappers there.
