@@ -84,9 +84,10 @@ class Tabs:
         return bool(self._seen) and await self.active.lives()
 
     async def turn_to(self, name: str) -> bool:
-        """Look at the page that is kept under a name, an empty one if there is none yet.
+        """Look at the page that is kept under a name, another one if there is none yet.
 
-        Loading a page takes longer than an episode on it may, so a few are kept.
+        Loading a page takes longer than an episode on it may, so a few are kept; the one that was
+        not looked at for the longest makes way.
 
         Returns:
             Whether it was there.
@@ -94,11 +95,12 @@ class Tabs:
         Raises:
             InfraError: If the browser opens no page.
         """
+        self._kept = {key: page for key, page in self._kept.items() if not page.is_closed}
         page = self._kept.pop(name, None)
-        there = page is not None and not page.is_closed
-        if page is None or not there:
-            if len(self._kept) >= _MOST_KEPT:
-                await self._kept.pop(next(iter(self._kept))).close()
+        there = page is not None
+        if page is None and len(self._kept) >= _MOST_KEPT:
+            page = self._kept.pop(next(iter(self._kept)))
+        elif page is None:
             page = await self._new_page() if self._kept else self.active
         self._kept[name] = page
         self._look_at(page)
