@@ -174,7 +174,7 @@ class BrowserEnv(WebEnv):
         whole = self._sight.text(boxes=self._boxes)
         page = whole
         if self._style is Style.HTML:
-            page = await tabs.active.html(())
+            page = await tabs.active.html()
         elif self._style is Style.CHANGES:
             if self._before is not None and self._before[0] == active.url:
                 page = changes(self._before[1], whole)

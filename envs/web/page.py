@@ -10,7 +10,7 @@ letters, and its lines are fetched apart, where there is one.
 import asyncio
 import base64
 import re
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -178,10 +178,10 @@ class WebPage:
                 return ""
             raise InfraError(f"The browser failed: {fault}") from fault
 
-    async def html(self, skip: Sequence[str]) -> str:
-        """Return the page as HTML, without what can't be seen; `skip` has selectors."""
+    async def html(self) -> str:
+        """Return the page as HTML, without what can't be seen."""
         script = "(options) => window.__agentgym.html(options)"
-        text = str(await self.evaluate(script, {"skip": list(skip)}))
+        text = str(await self.evaluate(script, {}))
         for _, letters, frame in await self._frames():
             # Where it stands in the page is told by its own line there, which has the same number.
             inner = await frame.evaluate(script, {"prefix": letters})
@@ -206,9 +206,7 @@ class WebPage:
         failures, self._failures = self._failures, []
         return failures
 
-    async def read(
-        self, *, quiet_ms: int, seconds: float, before: frozenset[Any], skip: Sequence[str] = ()
-    ) -> Sight:
+    async def read(self, *, quiet_ms: int, seconds: float, before: frozenset[Any]) -> Sight:
         """Return what is shown, once what an action started has come to rest.
 
         That is: no document is on its way, no request is without an answer that wasn't before, and
@@ -218,7 +216,6 @@ class WebPage:
             quiet_ms: How long that moment is.
             seconds: Longest wait; then the page is read as it is.
             before: What `pending` gave before the action.
-            skip: Selectors of what is left out.
 
         Raises:
             InfraError: If the page is gone, or doesn't answer.
@@ -229,7 +226,7 @@ class WebPage:
         end = clock() + seconds
         while True:
             left = max(end - clock(), 0.0)
-            asked = [quiet_ms if left else 0, 1000 * left, {"skip": list(skip)}]
+            asked = [quiet_ms if left else 0, 1000 * left, {}]
             try:
                 with _faults():
                     async with asyncio.timeout(left + _OPEN_SECONDS):

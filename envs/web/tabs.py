@@ -5,7 +5,7 @@ again. Dialogs are accepted, and what they said is told.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,16 +135,12 @@ class Tabs:
             Tab(page.url, title, page is active) for page, title in zip(pages, titles, strict=True)
         )
 
-    async def read(
-        self, *, quiet_ms: int, seconds: float, before: frozenset[Any], skip: Sequence[str] = ()
-    ) -> Sight:
+    async def read(self, *, quiet_ms: int, seconds: float, before: frozenset[Any]) -> Sight:
         """Return what the page that is looked at shows; see `WebPage.read`."""
         while True:
             page = self.active
             try:
-                sight = await page.read(
-                    quiet_ms=quiet_ms, seconds=seconds, before=before, skip=skip
-                )
+                sight = await page.read(quiet_ms=quiet_ms, seconds=seconds, before=before)
             except InfraError:
                 if not page.is_closed:
                     raise
