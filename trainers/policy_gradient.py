@@ -204,8 +204,7 @@ class PolicyGradientTrainer(Trainer):
         table = self.shape(TurnTable.of(trajectories), trajectories)
         batch = TokenBatch.of(trajectories)
         loss = self.config.loss
-        needs_old = self.reference is not None or not self.learner.single_step
-        if loss.ratio_anchor is RatioAnchor.OLD and needs_old:
+        if loss.ratio_anchor is RatioAnchor.OLD and self.needs_old:
             batch = replace(batch, logprobs_old_BT=self.learner.logprobs(batch))
         if self.reference is not None:
             batch = replace(batch, logprobs_ref_BT=self.learner.logprobs(batch, self.reference))
@@ -227,6 +226,11 @@ class PolicyGradientTrainer(Trainer):
     def skips_idle_rows(self) -> bool:
         """Whether trajectories without advantage, which add no gradient, are left out."""
         return self.config.loss.kl_coef == 0 and self.config.loss.entropy_coef == 0
+
+    @property
+    def needs_old(self) -> bool:
+        """Whether pi_old is computed ahead: a single step computes it on its way (`with_old`)."""
+        return not self.learner.single_step
 
     def specs(self, round_: int) -> list[EpisodeSpec]:
         """Return the next tasks' episodes.

@@ -47,6 +47,11 @@ class ReferenceRewardTrainer(PolicyGradientTrainer):
             return self.loaded.reference()
         return super().make_reference()
 
+    @property
+    def needs_old(self) -> bool:
+        """Whether pi_old is computed ahead, which the reward may need."""
+        return self.config.kl_reward_coef > 0 or super().needs_old
+
     def weigh(
         self, table: TurnTable, batch: TokenBatch, trajectories: Sequence[Trajectory]
     ) -> TokenBatch:

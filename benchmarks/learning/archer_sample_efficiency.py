@@ -12,19 +12,15 @@ One thread per run, `--workers` runs at a time. FOLDER/result.json and, where ma
 installed, FOLDER/TASK.png hold what is finished.
 """
 
-import argparse
-import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import two_rooms
-from seeds import gathered, spread, train, write_result
+from seeds import Parser, gathered, spread, train, workers, write_result
 
 WINDOW = 64  # episodes
 
@@ -216,19 +212,13 @@ def summarise(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = Parser(__doc__, "archer")
     parser.add_argument("--steps", type=int, help="of every run; see ALGORITHMS for the default")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("archer-%H%M%S"))
-    arguments = parser.parse_args()
-    if arguments.seeds < 1 or (arguments.steps or 1) < 1:
-        parser.error("--seeds and --steps must be at least 1")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    arguments = parser.counts()
     folder = str(arguments.out)
     pairs = [(task, seed) for task in arguments.tasks for seed in range(arguments.seeds)]
-    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+    with workers(arguments.workers) as pool:
         models = list(pool.map(cold_start, [folder] * len(pairs), *zip(*pairs, strict=True)))
         runs = [
             pool.submit(learn, folder, task, model, algorithm, seed, arguments.steps)

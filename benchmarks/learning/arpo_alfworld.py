@@ -14,18 +14,14 @@ standard deviation over the seeds. FOLDER/result.json holds what is finished at 
 fails costs its own row, and the exit status.
 """
 
-import argparse
-import os
 import statistics
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from seeds import gathered, quiet, shown, spread, write_result
+from seeds import Parser, gathered, quiet, shown, spread, workers, write_result
 
 ALGORITHMS = {"arpo": (), "grpo": ("replay.enabled=false",)}
 LAST = 10  # steps over which the end of training is averaged
@@ -106,20 +102,14 @@ def reinforce(folder: str, start: ColdStart, algorithm: str, overrides: Sequence
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = Parser(__doc__, "arpo")
     parser.add_argument("--tasks", type=int, help="draw among so many tasks; the demo's by default")
     parser.add_argument("--steps", type=int, help="steps of each run; the demo's by default")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("arpo-%H%M%S"))
-    arguments = parser.parse_args()
-    if arguments.seeds < 1:
-        parser.error("--seeds must be at least 1")
+    arguments = parser.counts()
     overrides = [f"env.tasks={arguments.tasks}"] if arguments.tasks else []
     overrides += [f"steps={arguments.steps}"] if arguments.steps else []
-    os.environ["OMP_NUM_THREADS"] = "1"
     folder, seeds = str(arguments.out), range(arguments.seeds)
-    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+    with workers(arguments.workers) as pool:
         starts = list(pool.map(cold_start, [folder] * len(seeds), seeds))
         for start in starts:
             print(f"seed {start.seed}  cold start {100 * start.success:5.1f}%", flush=True)

@@ -17,16 +17,12 @@ One thread per run, `--workers` runs at a time. Prints a line per seed and arm, 
 standard deviation over the seeds; FOLDER/result.json holds the same.
 """
 
-import argparse
-import os
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from seeds import gathered, shown, spread, train, write_result
+from seeds import Parser, gathered, shown, spread, train, workers, write_result
 
 ENV = "agentgym/CodeMath-v0"
 OPTIONS: dict[str, Any] = {"difficulty": "tiny", "instructions": "", "traceback": False}
@@ -149,17 +145,11 @@ def learn(folder: str, seed: int, arm: str, imitation: int, steps: int) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = Parser(__doc__, "retool")
     parser.add_argument("--imitation", type=int, default=75, help="steps of imitation")
     parser.add_argument("--steps", type=int, default=60, help="steps of reinforcement")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--out", type=Path, default=Path("runs") / time.strftime("retool-%H%M%S"))
-    arguments = parser.parse_args()
-    if min(arguments.seeds, arguments.imitation, arguments.steps) < 1:
-        parser.error("--seeds, --imitation and --steps must be at least 1")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(arguments.workers, mp_context=get_context("spawn")) as pool:
+    arguments = parser.counts()
+    with workers(arguments.workers) as pool:
         given = arguments.imitation, arguments.steps
         runs = [
             pool.submit(learn, str(arguments.out), seed, arm, *given)

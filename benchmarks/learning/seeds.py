@@ -1,14 +1,17 @@
 """What the learning benchmarks share: runs side by side, figures over seeds, how both are kept."""
 
+import argparse
 import json
 import os
 import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +19,40 @@ R = TypeVar("R")
 
 Spread = tuple[float, float]
 """Mean and standard deviation over the seeds."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the options that all have: how many seeds, how many runs at a time, and where to.
+
+    Args:
+        doc: The script's docstring.
+        name: What the folder of results begins with.
+    """
+
+    def __init__(self, doc: str | None, name: str) -> None:
+        super().__init__(description=(doc or "").partition("\n")[0])
+        self.add_argument("--seeds", type=int, default=3)
+        self.add_argument(
+            "--workers", type=int, default=len(os.sched_getaffinity(0)), help="runs at a time"
+        )
+        out = Path("runs") / time.strftime(f"{name}-%H%M%S")
+        self.add_argument("--out", type=Path, default=out, help="folder of results")
+
+    def counts(self) -> argparse.Namespace:
+        """Return what the command line says, where every number counts something."""
+        arguments = self.parse_args()
+        for name, value in vars(arguments).items():
+            if isinstance(value, int) and value < 1:
+                self.error(f"--{name} must be at least 1")
+        return arguments
+
+
+@contextmanager
+def workers(count: int) -> Generator[ProcessPoolExecutor]:
+    """Lend processes of one thread each."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -15,7 +15,7 @@ from agentgym.env import AgentEnv, Frame, Image
 from agentgym.envs.web.actions import chosen
 from agentgym.envs.web.browser import Browser, BrowserRecipe, shared
 from agentgym.envs.web.driver import Driver, driver
-from agentgym.envs.web.page import CantDoError
+from agentgym.envs.web.page_faults import CantDoError
 from agentgym.envs.web.sight import Sight
 from agentgym.envs.web.tabs import Tabs
 from agentgym.errors import EnvError, InfraError, MissingDependencyError, UsageError

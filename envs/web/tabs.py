@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agentgym.envs.web.hosts import Hosts
-from agentgym.envs.web.page import CantDoError, WebPage
+from agentgym.envs.web.page import WebPage
+from agentgym.envs.web.page_faults import CantDoError
 from agentgym.envs.web.sight import Sight
 from agentgym.errors import InfraError
 from agentgym.tool import ToolCall
@@ -110,7 +111,7 @@ class Tabs:
         """Say which files may be uploaded, by the names that the model knows them by."""
         self._uploads = uploads
         for page in self._pages:
-            page.uploads = uploads
+            page.offer(uploads)
 
     def forget(self) -> None:
         """Start afresh: nothing was heard, and no button is down."""
@@ -238,7 +239,7 @@ class Tabs:
         known = next((each for each in self._pages if each.is_of(page)), None)
         if known is None:
             known = WebPage(page)
-            known.uploads = self._uploads
+            known.offer(self._uploads)
             self._pages.append(known)
             self._seen.append(known)
         return known
