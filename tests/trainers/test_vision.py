@@ -222,6 +222,32 @@ def test_it_learns_what_can_only_be_seen(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.timeout(600)
+def test_screenshots_of_a_page_are_trained_on(tmp_path: Path) -> None:
+    """Imitation, then a step of GRPO, on one of MiniWoB's pages with numbers drawn on it."""
+    env_kwargs = {"instructions": "", "screenshot": True, "marks": True, "actions": ["elements"]}
+    env = {"id": "agentgym/MiniWoB-ClickTest-v0", "kwargs": env_kwargs}
+    texts = expert_texts(env["id"], 4, **env_kwargs)
+    sizes = {"hidden": 32, "layers": 2, "heads": 2, "kv_heads": 1, "vocab": 512}
+    tiny = build_tiny(tmp_path / "model", texts, vision=True, **sizes).folder
+
+    shared = RUN | {"env": env}
+    shown = {"steps": 24, "batch_size": 4, "demonstrations": {"episodes": 16}}
+    make_trainer("sft", tiny, tmp_path / "sft", shared | shown, "optimizer.lr=8e-3").train()
+    losses = [row["loss/policy"] for row in read_metrics(tmp_path / "sft" / "metrics.jsonl")]
+    assert losses[-1] < 0.5 * losses[0]
+
+    model = tmp_path / "sft" / "checkpoints" / "step-000024" / "model"
+    drawn = ON_POLICY | {"env": env, "policy": {"slots": 8, "max_length": 512}}
+    drawn |= {"steps": 1, "tasks_per_step": 1, "group_size": 4}
+    make_trainer("grpo", model, tmp_path / "grpo", drawn, "env.kwargs.max_turns=2").train()
+    (row,) = read_metrics(tmp_path / "grpo" / "metrics.jsonl")
+    assert row["drift/kl"] < 1e-4
+    turns = [turn for trajectory in Store.open(tmp_path / "grpo") for turn in trajectory.turns]
+    assert {None if turn.image is None else turn.image.shape for turn in turns} == {(214, 332, 3)}
+
+
+@pytest.mark.integration
 def test_a_value_of_the_state_behind_a_limit_sees_its_image(tiny: Path, tmp_path: Path) -> None:
     base = ON_POLICY | {"steps": 1, "tasks_per_step": 2, "group_size": 2}
     make_trainer("ppo", tiny, tmp_path / "run", base, "env.kwargs.max_turns=1").train()
