@@ -109,6 +109,9 @@ class ArCHer(PolicyGradientTrainer):
     def step(self) -> dict[str, float]:
         """Roll out, remember, update the critic, then the actor."""
         metrics, started = dict[str, float](), time.perf_counter()
+        # A step that changes no weights leaves no keys and values behind either: a run that goes on
+        # from a checkpoint has none.
+        self.policy.policy_version = self.policy.policy_version
         if not self.config.data.runs:
             fresh = self.roll_out()
             metrics |= rollout_metrics(fresh)
@@ -116,11 +119,12 @@ class ArCHer(PolicyGradientTrainer):
         rolled = time.perf_counter()
         metrics |= {"time/rollout": rolled - started, "replay/size": float(len(self.replay))}
         if len(self.replay):
-            metrics |= self.judge()
-            judged = time.perf_counter()
-            metrics["time/critic"] = judged - rolled
-            if self.steps_done >= self.config.warmup_steps:
-                metrics |= self.act()
+            with self.critic.remembering():
+                metrics |= self.judge()
+                judged = time.perf_counter()
+                metrics["time/critic"] = judged - rolled
+                if self.steps_done >= self.config.warmup_steps:
+                    metrics |= self.act()
             metrics["time/actor"] = time.perf_counter() - judged
         return metrics
 
@@ -221,7 +225,7 @@ class ArCHer(PolicyGradientTrainer):
         if config.objective is ActorObjective.AWR:
             advantages_N = (advantages_N / config.temperature).exp().clamp(max=config.max_weight)
         elif config.whiten:
-            advantages_N = whiten(advantages_N)
+            advantages_N = whiten(advantages_N).float()
         advantages_BT = advantages_N[batch.trajectory_B][:, None] * batch.mask_BT
         if not isinstance(self.learner, ActorCriticLearner):
             return replace(batch, advantages_BT=config.summed * advantages_BT)
@@ -268,9 +272,11 @@ def _alone(state: Ids, answer: Ids, logprobs: Floats, version: int) -> Trajector
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return each figure's mean over the rows that have it and in which it is a number."""
+    """Return each figure's mean over the rows that have it."""
     means: dict[str, float] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        known = [row[name] for row in rows if name in row and math.isfinite(row[name])]
+        known = [row[name] for row in rows if name in row]
+        if name == "optim/grad_norm":  # of steps that were taken; the others are counted
+            known = [norm for norm in known if math.isfinite(norm)]
         means[name] = sum(known) / len(known) if known else math.nan
     return means

@@ -11,6 +11,7 @@ from agentgym.config import Config
 from agentgym.trainers.advantages import AdvantageConfig
 from agentgym.trainers.aggregation import Aggregation
 from agentgym.trainers.critics import CriticConfig
+from agentgym.trainers.encoders import EncoderKind
 from agentgym.trainers.losses import PolicyLossConfig
 from agentgym.trainers.policy_gradient import PolicyGradientConfig
 from agentgym.trainers.ratios import CorrectionConfig, CorrectionLevel, RatioLevel
@@ -61,7 +62,7 @@ class ActorConfig(Config):
     whiten: bool = Field(
         default=False,
         description="shift and scale a batch's advantages to mean 0 and deviation 1: a critic that "
-        "is off by a constant then moves nothing; does nothing with objective=awr",
+        "is off by a constant then moves nothing",
     )
     summed: int = Field(
         default=1,
@@ -113,10 +114,31 @@ class ArCHerConfig(PolicyGradientConfig):
             raise ValueError(
                 "advantage.… does nothing in ArCHer, whose critic judges; set critic.gamma"
             )
-        if self.actor.objective is not ActorObjective.REINFORCE and self.actor.answers > 1:
-            raise ValueError("actor.answers is for objective=reinforce, which samples answers")
+        if self.actor.objective is not ActorObjective.REINFORCE and (
+            self.actor.answers > 1 or self.actor.whiten
+        ):
+            raise ValueError(
+                "actor.answers and actor.whiten are for objective=reinforce, which samples answers"
+            )
         if self.data.runs and self.best_of > 1:
             raise ValueError("best_of is for rollouts, and with data.runs there are none")
+        once = self.update.epochs * self.update.minibatches == 1
+        if (
+            self.actor.objective is ActorObjective.REINFORCE
+            and self.loss.ratio_level is RatioLevel.NONE
+            and not once
+        ):
+            raise ValueError(
+                "after an optimiser step the answers are no longer the policy's own: with "
+                "update.epochs or update.minibatches above 1 set loss.ratio_level=token"
+            )
+        if self.best_of > 1 and self.critic.encoder.kind is EncoderKind.POLICY and self.model.lora:
+            raise ValueError(
+                "best_of with critic.encoder.kind=policy and adapters would switch them off while "
+                "answers are sampled; choose another encoder"
+            )
+        if self.data.where and not self.data.runs:
+            raise ValueError("data.where chooses among the trajectories of data.runs; set that too")
         if self.actor.objective is ActorObjective.AWR and (
             self.baseline.enabled or self.loss.ratio_level is not RatioLevel.NONE
         ):

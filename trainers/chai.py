@@ -13,6 +13,7 @@ from agentgym.run_dir import RunDir
 from agentgym.trainers.archer_config import PRESETS, ArCHerConfig
 from agentgym.trainers.best_of import BestOf
 from agentgym.trainers.checkpoint import checkpoints
+from agentgym.trainers.encoders import EncoderKind
 from agentgym.trainers.models import load_model
 from agentgym.trainers.policy_gradient import serve
 from agentgym.trainers.utterance_critic import UtteranceCritic
@@ -47,8 +48,14 @@ class Chai(BestOf):
         if not found:
             raise DataError(f"{run} has no checkpoint yet; train for checkpoint.every steps first")
         loaded = load_model(config.model, seed=config.seed)
-        found[-1].load_weights(loaded.model)
+        if config.model.lora and config.critic.encoder.kind is EncoderKind.POLICY:
+            raise UsageError(
+                f"{run} has adapters, and a critic that would switch them off while answers are "
+                "sampled (critic.encoder.kind=policy)."
+            )
+        # First the critic, which may read the model as it was before it learnt.
         critic = UtteranceCritic(config.critic, loaded, seed=config.seed)
+        found[-1].load_weights(loaded.model)
         critic.load_state_dict(found[-1].state()["extra"]["critic"])
         if count is None:
             count = config.best_of if config.best_of > 1 else _COUNT

@@ -1,17 +1,19 @@
 """Encoders: what a critic makes of a state or an action, one vector for a whole text.
 
-Texts come as the policy's ids. A state and an action are encoded apart, so that many actions at one
-state cost one state. A text that is too long loses its beginning: what was said last matters most.
+Texts come as the policy's ids. A state and an action are encoded apart, so that many actions may be
+judged at a state that was read once. A text that is too long loses its beginning: what was said
+last matters most.
 
 | `EncoderConfig.kind` | what it is | trained |
 |---|---|---|
 | `tiny` | a small decoder with random weights, over the policy's ids | whole |
 | `pretrained` | any Hugging Face model, from a folder or id, with its own tokenizer | whole |
-| `policy` | the policy's own last hidden states | no: the critic's heads alone |
+| `policy` | the last hidden states of the policy as the run began with it | no: the heads alone |
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Self, cast
@@ -26,7 +28,7 @@ from agentgym.config import Config
 from agentgym.errors import DataError
 from agentgym.trainers.attention import VARLEN, Attention, register_varlen
 from agentgym.trainers.forward import split_head
-from agentgym.trainers.models import LoadedModel, disable_dropout
+from agentgym.trainers.models import LoadedModel, Reference, disable_dropout
 from agentgym.trainers.packing import Packed
 from agentgym.trajectory import Ids
 
@@ -68,6 +70,11 @@ class Encoder(nn.Module):
     def forward(self, texts: Sequence[Ids]) -> Tensor:
         """Return (N, size) float32 vectors of N texts in the policy's ids, none of them empty."""
 
+    @contextmanager
+    def remembering(self) -> Generator[None]:
+        """Keep, within the block, what was made of a text, where nothing changes the encoder."""
+        yield
+
 
 class DecoderEncoder(Encoder):
     """The last hidden state of a causal decoder that reads the policy's ids, without padding.
@@ -89,23 +96,48 @@ class DecoderEncoder(Encoder):
 
 
 class PolicyEncoder(Encoder):
-    """The policy's own last hidden state, without a gradient: it changes as the policy does.
+    """The last hidden state of the policy as it was when the run began.
+
+    That policy knows what matters in its world. The one that learns on would move the features
+    under the heads that read them, and one target copy of the critic more would not help it.
 
     Args:
-        model: The policy's model, which stays the policy's and is no part of this module.
+        reference: The frozen policy, which is no part of this module.
         max_length: Ids that are read, the last ones.
     """
 
-    def __init__(self, model: PreTrainedModel, max_length: int) -> None:
+    def __init__(self, reference: Reference, max_length: int) -> None:
         super().__init__()
-        self._decoder = (split_head(model)[0],)  # in a tuple, or it would be a submodule
-        self.size = int(model.config.get_text_config().hidden_size)
+        self._reference = reference
+        # In a tuple, or it would be a submodule.
+        self._decoder = (cast(PreTrainedModel, split_head(reference.model)[0]),)
+        self._kept: dict[bytes, Tensor] | None = None
+        self.size = int(reference.model.config.get_text_config().hidden_size)
         self._max_length = max_length
 
     @torch.no_grad()
     def forward(self, texts: Sequence[Ids]) -> Tensor:
         """See `Encoder`."""
-        return _last_hidden(cast(PreTrainedModel, self._decoder[0]), texts, self._max_length)
+        if self._kept is None:
+            return self._read(texts)
+        keys = [np.asarray(ids[-self._max_length :], np.int32).tobytes() for ids in texts]
+        unread = {k: ids for k, ids in zip(keys, texts, strict=True) if k not in self._kept}
+        if unread:
+            self._kept.update(zip(unread, self._read(list(unread.values())), strict=True))
+        return torch.stack([self._kept[key] for key in keys])
+
+    @contextmanager
+    def remembering(self) -> Generator[None]:
+        """See `Encoder`."""
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self._kept = None
+
+    def _read(self, texts: Sequence[Ids]) -> Tensor:
+        with self._reference.active():
+            return _last_hidden(self._decoder[0], texts, self._max_length)
 
 
 class PretrainedEncoder(Encoder):
@@ -123,7 +155,8 @@ class PretrainedEncoder(Encoder):
     def __init__(self, path: str, policy_tokenizer: Any, max_length: int) -> None:
         super().__init__()
         try:
-            self.model = cast(PreTrainedModel, AutoModel.from_pretrained(path))
+            # In full precision: a target copy that follows in small steps would stand still.
+            self.model = cast(PreTrainedModel, AutoModel.from_pretrained(path, dtype=torch.float32))
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
         except (OSError, ValueError) as fault:
             first_line = str(fault).strip().splitlines()[0]
@@ -166,7 +199,7 @@ def make_encoder(config: EncoderConfig, policy: LoadedModel, *, seed: int = 0) -
         DataError: If `path` holds no model.
     """
     if config.kind is EncoderKind.POLICY:
-        return PolicyEncoder(policy.model, config.max_length)
+        return PolicyEncoder(policy.reference(), config.max_length)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # a pretrained model may lack a pooler, which is then random
         if config.kind is EncoderKind.PRETRAINED:
@@ -218,7 +251,7 @@ def _last_hidden(decoder: PreTrainedModel, texts: Sequence[Ids], max_length: int
 
 
 def _readers(texts: Sequence[bytes]) -> list[int]:
-    """Return for each text the index of one that begins with it, the longest there is."""
+    """Return for each text the index of one that begins with it; where it can, a longer one."""
     order = sorted(range(len(texts)), key=texts.__getitem__)
     readers = list(range(len(texts)))
     # What begins with a text follows it directly in this order.

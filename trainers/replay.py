@@ -1,10 +1,9 @@
 """`SuccessReplay`: a few past successes per task, to rescue groups in which every rollout failed.
 
 ARPO (arXiv 2505.16282, section 3.3): when all rollouts of a group fail, their advantages are 0 and
-    the
-group teaches nothing; replacing one of them by a stored success of the same task gives it a signal
-again. The buffer is per task and first in, first out. A rollout is stored only after its own batch
-was served, so that a group can never be rescued by itself.
+the group teaches nothing; replacing one of them by a stored success of the same task gives it a
+signal again. The buffer is per task and first in, first out. A rollout is stored only after its own
+batch was served, so that a group can never be rescued by itself.
 """
 
 from collections import deque

@@ -5,13 +5,15 @@ age, `advantages` judges answers for the policy gradient, `scores` for best-of-n
 its clipping are its own, and no gradient of its reaches the policy.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from agentgym.config import Config
@@ -23,7 +25,7 @@ from agentgym.trainers.double_critic import (
     regression,
     soft_update,
 )
-from agentgym.trainers.encoders import EncoderConfig, make_encoder
+from agentgym.trainers.encoders import Encoder, EncoderConfig, make_encoder
 from agentgym.trainers.models import LoadedModel
 from agentgym.trainers.optimizer import Optimizer, OptimizerConfig
 from agentgym.trainers.transitions import Transition
@@ -61,6 +63,12 @@ class UtteranceCriticConfig(Config):
         "summed; changes what grad_clip clips",
     )
 
+    @model_validator(mode="after")
+    def _has_no_muon(self) -> Self:
+        if self.optimizer.name == "muon":
+            raise ValueError("optimizer.name=muon is for policies; the critic's is adamw")
+        return self
+
 
 class UtteranceCritic:
     """Learns Q(s, a) and V(s) of turns.
@@ -84,16 +92,25 @@ class UtteranceCritic:
             )
         self.config = config
         self.device = policy.device
-        self.critic = _make(config, policy, seed)
-        self.target = _make(config, policy, seed).requires_grad_(False)
+        encoder = make_encoder(config.encoder, policy, seed=seed)
+        self.critic = _make(encoder, config, seed).to(policy.device)
+        if any(True for _ in encoder.parameters()):
+            encoder = make_encoder(config.encoder, policy, seed=seed)
+        self.target = _make(encoder, config, seed).to(policy.device).requires_grad_(False)
         self.target.load_state_dict(self.critic.state_dict())
         self.optimizer = Optimizer(list(self.critic.parameters()), config.optimizer)
         self.updates = 0
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Return a context that keeps what an encoder which doesn't learn has made of a text."""
+        return self.critic.encoder.remembering()
 
     def update(
         self, drawn: Sequence[Transition], fresh: Sequence[Ids] | None, *, lr: float
     ) -> dict[str, float]:
         """Take one step on both losses, and move the target copy.
+
+        A gradient that isn't finite moves neither, and is counted in `critic/skipped_steps`.
 
         Args:
             drawn: Transitions of any age.
@@ -108,10 +125,13 @@ class UtteranceCritic:
                 told = self._accumulate(part, answers, len(part) / len(drawn))
                 for name, value in told.items():
                     figures[name] += value
-        figures["critic/grad_norm"] = self.optimizer.step(lr)
-        soft_update(self.target, self.critic, self.config.tau)
+        norm = self.optimizer.step(lr)
         self.updates += 1
-        return dict(figures)
+        skipped = not math.isfinite(norm)
+        if not skipped:
+            figures["critic/grad_norm"] = norm
+            soft_update(self.target, self.critic, self.config.tau)
+        return figures | {"critic/skipped_steps": float(skipped)}
 
     def advantages(self, states: Sequence[Ids], actions: Sequence[Ids]) -> Tensor:
         """Return min_j Q_j(s, a) - min_j V_j(s), (N,), on the CPU: the current critic's."""
@@ -205,9 +225,7 @@ class UtteranceCritic:
         return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def _make(config: UtteranceCriticConfig, policy: LoadedModel, seed: int) -> DoubleCritic:
-    encoder = make_encoder(config.encoder, policy, seed=seed)
+def _make(encoder: Encoder, config: UtteranceCriticConfig, seed: int) -> DoubleCritic:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        critic = DoubleCritic(encoder, config.hidden)
-    return critic.to(policy.device)
+        return DoubleCritic(encoder, config.hidden)

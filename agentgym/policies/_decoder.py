@@ -298,13 +298,18 @@ class Decoder:
             job = self._jobs[slot]
             if job is not None and job.cancelled:
                 self._vacate(int(slot))
+        passed_over = 0
         for _ in range(len(self._waiting)):
+            if self._busy.all():
+                break
             # In the line until it is seated, so that a fault on the way doesn't lose it.
             job = self._waiting[0]
             settled = job.cancelled or self._place(job, version)
             self._waiting.popleft()
             if not settled:
                 self._waiting.append(job)
+                passed_over += 1
+        self._waiting.rotate(passed_over)  # they came first, and go on first
 
     def _place(self, job: Job, version: int) -> bool:
         """Give a job a slot; False where it has to wait."""

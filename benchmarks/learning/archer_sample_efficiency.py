@@ -233,9 +233,13 @@ def main() -> None:
 
 def table(rows: Sequence[Row]) -> None:
     """Print for each task and algorithm what it needed, and how that compares with ArCHer's."""
-    print(f"\n{'':30}{'environment steps to target':>30}{'reached':>9}{'success at the end':>24}")
+    print(
+        f"\n{'':30}{'environment steps to target':>30}{'reached':>9}{'times archer':>16}"
+        f"{'success at the end':>22}"
+    )
     for task in dict.fromkeys(row.task for row in rows):
         of_task = [row for row in rows if row.task == task]
+        unit = statistics.mean(r.needed or r.taken for r in of_task if r.algorithm == "archer")
         for algorithm in ALGORITHMS:
             mine = [row for row in of_task if row.algorithm == algorithm]
             reached = [row.needed for row in mine if row.needed is not None]
@@ -244,8 +248,8 @@ def table(rows: Sequence[Row]) -> None:
             mean, deviation = spread([row.success for row in mine])
             print(
                 f"{task:18}{algorithm:12}{sign + format(least, ',.0f'):>30}"
-                f"{f'{len(reached)}/{len(mine)}':>9}"
-                f"{f'{100 * mean:.1f} ± {100 * deviation:.1f}':>24}"
+                f"{f'{len(reached)}/{len(mine)}':>9}{sign + format(least / unit, '.1f'):>16}"
+                f"{f'{100 * mean:.1f} ± {100 * deviation:.1f}':>22}"
             )
 
 

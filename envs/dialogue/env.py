@@ -8,6 +8,7 @@ ends the episode. The rewards and the 20 turns are those of ArCHer's dialogue ga
 import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, TypeGuard, cast
 
 from agentgym.actions import ActionFormat, ParsedAction
@@ -82,6 +83,7 @@ class GuessingEnv(AgentEnv):
         self.tasks = TaskList([Task(id=name, goal=self.opening, truth=name) for name in secrets])
         self.worker = self.worker_for({"oracle": oracle})
         self.oracle: Oracle = table
+        self._table = table
         self._policy_oracle: PolicyOracle | None = None
         if _is_policy(oracle):
             self.oracle = self._policy_oracle = PolicyOracle(
@@ -110,8 +112,8 @@ class GuessingEnv(AgentEnv):
 
     @property
     def data_version(self) -> str:
-        """A hash of the current task's secret."""
-        return hashlib.sha256(str(self.task.truth).encode()).hexdigest()[:16]
+        """A hash of the current task's secret, and of what the table says of it."""
+        return _digest(self._table, str(self.task.truth))
 
     def _begin(self, task: Task, options: Mapping[str, Any]) -> Frame:
         if options:
@@ -147,6 +149,12 @@ class GuessingEnv(AgentEnv):
     def _expert(self, name: str) -> ParsedAction | None:
         question = self._questioner().ask(self._asked)
         return ParsedAction((ToolCall(ASK.name, {"question": question}),))
+
+
+@lru_cache(maxsize=4096)
+def _digest(table: Table, secret: str) -> str:
+    said = [table.answer(secret, question).text for question in table.questions]
+    return hashlib.sha256("\n".join([*table.names(secret), *said]).encode()).hexdigest()[:16]
 
 
 def _is_policy(oracle: object) -> TypeGuard[Policy | str]:

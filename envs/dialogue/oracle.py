@@ -44,6 +44,11 @@ class Oracle(Protocol):
 class Table(Oracle, Protocol):
     """An oracle that looks answers up, and knows names."""
 
+    @property
+    def questions(self) -> Sequence[str]:
+        """One question for each thing that it knows."""
+        ...
+
     def named(self, question: str) -> str | None:
         """Return which entry a question names, as a guess does; None if it names none."""
         ...

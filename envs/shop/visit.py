@@ -74,7 +74,7 @@ class Visit:
         if not isinstance(self.page, SearchPage):
             return f"There is no search form on this page; {click(Button.BACK)} leads to it."
         if not terms(query):
-            return f"There is nothing to search for; write words, such as {self.commands()[0]}."
+            return "There is nothing to search for; write search[words]."
         self.searches += 1
         self._found = self._catalogue.search(query, MOST_RESULTS)
         self._show_results(query, 1)

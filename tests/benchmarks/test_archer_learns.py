@@ -20,6 +20,7 @@ QUICK: dict[str, Any] = {
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_archer_learns_in_as_many_episodes_as_grpo_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 import archer_sample_efficiency as benchmark
 import pytest
 import two_rooms
+from PIL import Image
 
+from agentgym.config import merge
 from agentgym.registry import make
 
 
@@ -21,6 +23,9 @@ def test_every_algorithm_goes_on_from_the_same_model(
         0.8,
     )
     monkeypatch.setitem(benchmark.TASKS, "two rooms", small)
+    quick = {"warmup_steps": 0, "critic": {"steps": 2}, "actor": {"steps": 1}}
+    archer = merge(benchmark.ALGORITHMS["archer"], quick)
+    monkeypatch.setitem(benchmark.ALGORITHMS, "archer", archer)
     model = benchmark.cold_start(str(tmp_path), "two rooms", 0)
     rows = [
         benchmark.learn(str(tmp_path), "two rooms", model, algorithm, 0, 1)
@@ -50,8 +55,18 @@ def test_what_was_not_reached_is_more_than_what_was_taken(
     ]
     benchmark.table(rows)
     lines = {line.split()[2]: line.split() for line in capsys.readouterr().out.splitlines()[2:]}
-    assert lines["archer"][3:5] == ["1,500", "2/2"]
-    assert lines["grpo"][3:6] == [">", "3,000", "1/2"]
+    assert lines["archer"][3:6] == ["1,500", "2/2", "1.0"]
+    assert lines["grpo"][3:8] == [">", "3,000", "1/2", ">", "2.0"]
+
+
+def test_the_curves_are_drawn(tmp_path: Path) -> None:
+    rows = [
+        benchmark.Row("two rooms", algorithm, 0, None, 50.0, 0.5, 1.0, [(20.0, 0.1), (50.0, 0.5)])
+        for algorithm in benchmark.ALGORITHMS
+    ]
+    benchmark.plot(rows, tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as drawn:
+        assert len(drawn.getcolors(1 << 20) or ()) > len(benchmark.ALGORITHMS)
 
 
 @pytest.mark.parametrize("corridor", [1, 10])

@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from agentgym.cli import ExitCode, main
 from agentgym.errors import ConfigError, DataError, UsageError
 from agentgym.metrics import read_metrics
+from agentgym.policies.transformers import TransformersPolicy
 from agentgym.stop_reason import StopReason
 from agentgym.store import Store
 from agentgym.trainers.batch import TurnTable
@@ -390,9 +391,9 @@ def test_any_hugging_face_model_may_be_the_encoder(
     torch.testing.assert_close(encoder(texts), alone, atol=1e-5, rtol=1e-4)
 
 
-def test_an_encoder_that_is_not_there_is_named() -> None:
-    given = {"kind": "pretrained", "path": "no/such-model"}
-    with pytest.raises(DataError, match="no/such-model is no encoder"):
+def test_an_encoder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    given = {"kind": "pretrained", "path": str(tmp_path / "nothing")}
+    with pytest.raises(DataError, match="nothing is no encoder"):
         make_encoder(EncoderConfig.model_validate(given), policy())
 
 
@@ -462,6 +463,7 @@ def test_ar5_the_actor_looks_at_stored_states_and_at_no_stored_answer(
     after: list[Tensor] = []
     for answer in (5, 9):
         trainer = archer(model, tmp_path / f"run-{answer}", "steps=1")
+        before = actor(trainer)
         torch.nn.init.ones_(trainer.critic.critic.q_heads.heads[0][-1].weight)
         torch.nn.init.ones_(trainer.critic.critic.q_heads.heads[1][-1].weight)
         trainer.open(None)
@@ -471,6 +473,7 @@ def test_ar5_the_actor_looks_at_stored_states_and_at_no_stored_answer(
         finally:
             trainer.close()
         after.append(actor(trainer))
+        assert not torch.equal(after[-1], before)
     assert torch.equal(after[0], after[1])
 
 
@@ -516,10 +519,16 @@ def test_a_finished_run_is_played_with_its_critics_choice(model: Path, tmp_path:
 
 
 @pytest.mark.integration
-def test_a_finished_runs_weights_and_critic_come_back_whole(model: Path, tmp_path: Path) -> None:
-    trainer = archer(model, tmp_path / "run", "steps=1", "format_penalty=0.5", "model.lora.rank=2")
+@pytest.mark.parametrize("kind", [("model.lora.rank=2",), ("critic.encoder.kind=policy",)])
+def test_a_finished_runs_weights_and_critic_come_back_whole(
+    kind: tuple[str, ...], model: Path, tmp_path: Path
+) -> None:
+    trainer = archer(model, tmp_path / "run", "steps=1", "format_penalty=0.5", *kind)
     trainer.train()
     policy = Chai(tmp_path / "run", count=2)
+    assert isinstance(policy.policy, TransformersPolicy)
+    weights = dict(policy.policy.model.named_parameters())
+    assert all(torch.equal(weights[n], w) for n, w in trainer.loaded.model.named_parameters())
     state, answers = np.array([5, 6], np.int32), [np.array([a], np.int32) for a in (7, 8)]
     wanted = trainer.critic.scores(state, answers)
     assert wanted.abs().sum() > 0

@@ -68,6 +68,7 @@ def test_killed_twice_and_resumed_equals_unbroken(
         # A buffer that is full, a warm-up, and a penalty, so that there is something to learn.
         settings += ("replay_capacity=60", "warmup_steps=2", "format_penalty=0.5")
         settings += ("critic.steps=3", "critic.batch_size=8", "actor.batch_size=8")
+        settings += ("loss.ratio_level=token",)
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     finish(start(algorithm, model, unbroken, *settings))
     moments = random.Random(algorithm)

@@ -145,7 +145,7 @@ def test_case_and_blanks_make_no_difference(command: str) -> None:
         ((), "think[mug]", "That is no action"),
         ((), "search[mug", "That is no action"),
         ((), "search[mug] now", "That is no action"),
-        ((), "search[]", "nothing to search for; write words, such as search[mug]"),
+        ((), "search[]", "nothing to search for; write search[words]"),
         ((), "search[the, a!]", "nothing to search for"),
         (
             (),
