@@ -29,19 +29,23 @@ _THINKING_SECONDS = 3600.0
     type=click.Path(path_type=Path),
     help="Run folder; runs/play-<time>-<process> by default.",
 )
-def command(env_id: str, options: tuple[str, ...], seed: int, out: Path | None) -> ExitCode:
+@click.option("--headed", is_flag=True, help="Show the browser's window; the same as headed=true.")
+def command(
+    env_id: str, options: tuple[str, ...], seed: int, out: Path | None, headed: bool
+) -> ExitCode:
     """Play an episode of ENV_ID yourself; /hint shows what the expert would do, /quit leaves.
 
     Options of the environment follow as KEY=VALUE, such as difficulty=tiny. The episode is kept
     like any other, so what you play can be learnt from.
     """
+    given = parse_overrides(options) | ({"headed": True} if headed else {})
     config = RolloutConfig(concurrency=1, generate_seconds=_THINKING_SECONDS)
     with new_run(run_folder(out, "play"), "play") as run, Store.writer(run.path) as writer:
         (trajectory,) = collect(
             env_id,
             make_policy("human", hints=True),
             1,
-            env_kwargs=parse_overrides(options),
+            env_kwargs=given,
             config=config,
             seed=seed,
             writer=writer,

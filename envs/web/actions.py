@@ -21,6 +21,7 @@ _KEYS = {
     "maxLength": 100,
     "description": "a key or a combination, such as Enter or Control+a",
 }
+_KEY = {"type": "string", "maxLength": 30, "description": "a key, such as Shift"}
 
 
 def _text(most: int) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def _spec(
 
 ELEMENTS = (
     _spec("click", "Clicks an element.", {"element": _ELEMENT}, button=_BUTTON),
-    _spec("dblclick", "Clicks an element twice.", {"element": _ELEMENT}),
+    _spec("dblclick", "Clicks an element twice.", {"element": _ELEMENT}, button=_BUTTON),
     _spec("hover", "Moves the pointer over an element.", {"element": _ELEMENT}),
     _spec(
         "fill",
@@ -86,16 +87,19 @@ _POINT = {"x": _PIXELS, "y": _PIXELS}
 COORDINATES = (
     _spec("mouse_move", "Moves the pointer.", _POINT),
     _spec("mouse_click", "Clicks at a point.", _POINT, button=_BUTTON),
-    _spec("mouse_dblclick", "Clicks twice at a point.", _POINT),
-    _spec("mouse_down", "Presses the left button at a point.", _POINT),
-    _spec("mouse_up", "Lets the left button go at a point.", _POINT),
+    _spec("mouse_dblclick", "Clicks twice at a point.", _POINT, button=_BUTTON),
+    _spec("mouse_down", "Presses a button at a point.", _POINT, button=_BUTTON),
+    _spec("mouse_up", "Lets a button go at a point.", _POINT, button=_BUTTON),
     _spec(
         "mouse_drag_and_drop",
         "Drags from one point to another.",
         {"from_x": _PIXELS, "from_y": _PIXELS, "to_x": _PIXELS, "to_y": _PIXELS},
     ),
     _spec("keyboard_press", "Presses keys.", {"keys": _KEYS}),
-    _spec("keyboard_type", "Types a text.", {"text": _text(_LONGEST_TYPED)}),
+    _spec("keyboard_type", "Types a text, key by key.", {"text": _text(_LONGEST_TYPED)}),
+    _spec("keyboard_insert_text", "Puts a text in at once.", {"text": _text(_LONGEST_FILLED)}),
+    _spec("keyboard_down", "Presses a key and holds it.", {"key": _KEY}),
+    _spec("keyboard_up", "Lets a key go.", {"key": _KEY}),
 )
 """Actions at points, in CSS pixels from the page's upper left corner."""
 

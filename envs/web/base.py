@@ -6,7 +6,7 @@ import os
 import weakref
 from abc import abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -22,9 +22,12 @@ from agentgym.errors import EnvError, InfraError, MissingDependencyError, UsageE
 from agentgym.task import Task
 from agentgym.tool import ToolCall, ToolSpec
 
+T = TypeVar("T")
+
 QUIET_MS = 20
 """A page has come to rest once nothing has changed for so long."""
-_START_SECONDS, _TURN_SECONDS = 120.0, 60.0
+TURN_SECONDS = 60.0
+_START_SECONDS = 120.0
 
 
 class WebEnv(AgentEnv):
@@ -135,20 +138,24 @@ class WebEnv(AgentEnv):
     # How the contract is kept.
 
     def _begin(self, task: Task, options: Mapping[str, Any]) -> Frame:
-        if self._recipe.fresh:
+        if self._loan is not None and (self._recipe.fresh or self._loan.tabs.worn):
             self._release()
         if self._loan is None:
             self._loan = _Loan(self._recipe)
         tabs = self._loan.tabs
-        tabs.forget()
-        return self._run("reset", self._start(tabs, task, options), _START_SECONDS)
+
+        async def start() -> Frame:
+            await tabs.forget()
+            return await self._start(tabs, task, options)
+
+        return self._run("reset", start(), _START_SECONDS)
 
     def _act(self, calls: Sequence[ToolCall]) -> Frame:
         if self._loan is None:
             raise InfraError("The browser's page was lost; call reset() for another one")
-        return self._run("step", self._turn(self._loan.tabs, calls[0]), _TURN_SECONDS)
+        return self._run("step", self._turn(self._loan.tabs, calls[0]), TURN_SECONDS)
 
-    def _run(self, stage: str, work: Coroutine[Any, Any, Frame], seconds: float) -> Frame:
+    def _run(self, stage: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
         assert self._loan is not None
         try:
             return self._loan.driver.run(work, stage=stage, what="a page", seconds=seconds)

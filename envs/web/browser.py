@@ -8,6 +8,8 @@ it runs on the driver's loop (`driver.py`).
 import asyncio
 import os
 import shutil
+import signal
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,7 @@ _ARGUMENTS = (
 _SCRIPT = Path(__file__).with_name("page.js")
 _START_SECONDS = 60.0
 _CALL_SECONDS = 30.0
+_CONTEXT_SECONDS = 45.0  # what takes longer is no busy machine but a browser that hangs
 _CONTEXTS = 64
 _USES = 200
 """How often a context is lent: it grows with what it has shown."""
@@ -79,6 +82,7 @@ class Browser:
         self.recipe = recipe
         self.lent = 0
         self._browser: Any = None
+        self._mark = ""
         self._starting = asyncio.Lock()
         # A context comes with a process; more of them at once would only wait for each other.
         self._opening = asyncio.Semaphore(2 * (os.cpu_count() or 1))
@@ -125,8 +129,9 @@ class Browser:
         from playwright.async_api import Error
 
         program = executable(self.recipe.program)
-        # Chromium passes over the last one; it says whose process this is.
-        ours = [*self.recipe.hosts.arguments(), f"--agentgym-owner={os.getpid()}"]
+        # Chromium passes over the last two; they say whose process this is, and which.
+        self._mark = f"--agentgym-browser={uuid.uuid4().hex}"
+        ours = [*self.recipe.hosts.arguments(), f"--agentgym-owner={os.getpid()}", self._mark]
         try:
             self._browser = await (await _playwright()).chromium.launch(
                 executable_path=program,
@@ -153,21 +158,37 @@ class Browser:
         from playwright.async_api import Error
 
         browser = await self._running()
-        size = {"width": self.recipe.width, "height": self.recipe.height}
         try:
-            context = await browser.new_context(
-                viewport=size, accept_downloads=False, service_workers="block", locale="en-US"
-            )
+            async with asyncio.timeout(_CONTEXT_SECONDS):
+                return await self._context(browser)
+        except Error as fault:
+            if self._browser is browser and not browser.is_connected():
+                self._browser = None  # the next one is another
+            raise InfraError(f"The browser opens no page: {_first_line(fault)}") from fault
+        except TimeoutError as fault:
+            # It hangs. Who has a page of it will hear that it has gone.
+            if self._browser is browser:
+                self._browser = None
+                _kill(self._mark)
+            raise InfraError(
+                f"The browser opened no page in {_CONTEXT_SECONDS:g} s; it was ended"
+            ) from fault
+
+    async def _context(self, browser: Any) -> Tabs:
+        from playwright.async_api import Error
+
+        size = {"width": self.recipe.width, "height": self.recipe.height}
+        context = await browser.new_context(
+            viewport=size, accept_downloads=False, service_workers="block", locale="en-US"
+        )
+        try:
             context.set_default_timeout(1000 * _CALL_SECONDS)
             await context.add_init_script(path=_SCRIPT)
             return Tabs(context, await context.new_page(), self.recipe.hosts)
-        except Error as fault:
-            if self._browser is browser:
-                # It may have died a moment ago, and nobody has heard yet; the next one is another.
-                self._browser = None
-                with suppress(Error):
-                    await browser.close()
-            raise InfraError(f"The browser opens no page: {_first_line(fault)}") from fault
+        except Error:
+            with suppress(Error):
+                await context.close()
+            raise
 
 
 def executable(program: str | None = None) -> str | None:
@@ -221,6 +242,14 @@ async def _playwright() -> Any:
         if _playwrights and _playwrights[0].done():
             _playwrights.clear()  # so that the next one tries again
         raise
+
+
+def _kill(mark: str) -> None:
+    """End the processes of the browser that was started with this argument."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 def _first_line(fault: Exception) -> str:

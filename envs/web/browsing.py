@@ -1,17 +1,18 @@
 """`BrowserEnv`: any page as an environment: where it begins, what is asked for, and a judge."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from agentgym.actions import ActionFormat
 from agentgym.env import Frame, WorkerKind
 from agentgym.envs.web.actions import GROUPS, INFEASIBLE, SEND, UPLOAD
-from agentgym.envs.web.base import QUIET_MS, WebEnv
+from agentgym.envs.web.base import QUIET_MS, TURN_SECONDS, WebEnv
 from agentgym.envs.web.browser import BrowserRecipe
 from agentgym.envs.web.hosts import Hosts
 from agentgym.envs.web.judges import Judge, Judgement, Visit
-from agentgym.envs.web.styles import Style, changes, cut
+from agentgym.envs.web.styles import Style, changes, cut, short
 from agentgym.envs.web.tabs import Tab, Tabs
 from agentgym.envs.web.web_tasks import WebTask, demo_task, read_tasks, task_list
 from agentgym.errors import UnknownNameError, UsageError
@@ -93,7 +94,7 @@ class BrowserEnv(WebEnv):
         render_mode: str | None = None,
     ) -> None:
         chosen = _tasks(url, goal, judge, tasks)
-        beginnings = [task.host for task in chosen if task.host is not None]
+        beginnings = [host for task in chosen for host in task.hosts]
         allowed = Hosts.of([*hosts, *beginnings]) if not isinstance(hosts, str) else Hosts.of(hosts)
         super().__init__(
             BrowserRecipe(width, height, headed=headed, program=program, hosts=allowed, fresh=True),
@@ -129,8 +130,10 @@ class BrowserEnv(WebEnv):
         given = cast("WebTask", task.data["task"])
         self._judgement, self._before = Judgement(given.judge), None
         tabs.offer(self._uploads)
-        await tabs.active.open(given.url)
-        text, _ = await self._look(tabs, frozenset())
+        before = tabs.pending()
+        await tabs.active.open(given.url, whole=False)
+        text, _ = await self._look(tabs, before)
+        tabs.failures()  # of frames that were told of already, or of nobody's doing
         image = await self._image(tabs)
         return Frame(self._text(text, None, tabs.heard(), f"Goal: {given.goal}"), image=image)
 
@@ -145,18 +148,33 @@ class BrowserEnv(WebEnv):
         last = self._turns == self.max_turns
         value = 0.0
         if self._always or over or last:
-            assert self._judgement is not None
-            value = await self._judgement.value(visit, tabs.active.tried)
-        ended = over or (self._always and value == 1)
+            value = await self._value(tabs, visit)
+        ended = over or value == 1
         return Frame(
             text=self._text(text, error, tabs.heard()),
             # What is done in part counts once nothing can be added.
             reward=value if ended or last else 0.0,
             ended=ended,
-            success=ended and value == 1,
+            success=value == 1,
             image=await self._image(tabs),
             action_error=error,
         )
+
+    def _rejected(self, error: str) -> Frame:
+        """Tell what was wrong; where it was the last turn, what is done by then still counts."""
+        frame = super()._rejected(error)
+        if self._turns != self.max_turns or self._loan is None:
+            return frame
+        value = self._run("step", self._value_as_it_is(self._loan.tabs), TURN_SECONDS)
+        return replace(frame, reward=value, ended=value == 1, success=value == 1)
+
+    async def _value_as_it_is(self, tabs: Tabs) -> float:
+        _, visit = await self._look(tabs, tabs.pending())
+        return await self._value(tabs, visit)
+
+    async def _value(self, tabs: Tabs, visit: Visit) -> float:
+        assert self._judgement is not None
+        return await self._judgement.value(visit, tabs.active.tried)
 
     async def _look(
         self,
@@ -171,14 +189,14 @@ class BrowserEnv(WebEnv):
         )
         known = await tabs.known()
         active = next(tab for tab in known if tab.active)
-        whole = self._sight.text(boxes=self._boxes)
-        page = whole
+        whole = self._sight.text()
+        page = now = self._sight.text(boxes=self._boxes)
         if self._style is Style.HTML:
             page = await tabs.active.html()
         elif self._style is Style.CHANGES:
             if self._before is not None and self._before[0] == active.url:
-                page = changes(self._before[1], whole)
-            self._before = active.url, whole
+                page = changes(self._before[1], now)
+            self._before = active.url, now
         text = f"{_tabs(known)}\n{cut(page, self._max_chars)}"
         return text, Visit(active.url, active.title, whole, message, infeasible)
 
@@ -217,14 +235,10 @@ def _said(call: ToolCall) -> tuple[str | None, str | None]:
 
 def _tabs(known: Sequence[Tab]) -> str:
     """Write which tabs there are, and which of them is shown."""
-    named = [f'"{tab.title}" {_short(tab.url)}' for tab in known]
+    named = [f'"{tab.title}" {short(tab.url, 200)}' for tab in known]
     if len(known) == 1:
         return f"Page: {named[0]}"
     return "\n".join(
         f"Tab {index}{' (shown)' if tab.active else ''}: {name}"
         for index, (tab, name) in enumerate(zip(known, named, strict=True))
     )
-
-
-def _short(url: str) -> str:
-    return url if len(url) <= 200 else f"{url[:60]}…"

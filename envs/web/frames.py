@@ -5,6 +5,7 @@ letters, and its lines are fetched apart, where there is one. The frames of the 
 are read with it (`page.js`).
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from typing import Any
 from agentgym.envs.web.page_faults import CantDoError
 from agentgym.envs.web.sight import Node, Sight
 
+_FRAME_SECONDS = 1.0
+"""How long one frame may keep the others waiting."""
 _LABEL = re.compile(r"\s*\[?([a-z]*)(\d{1,9})\]?\s*")
 
 # From which window a frame's lines are read, and under which number they stand there.
@@ -102,12 +105,22 @@ class Frames:
         frame, _ = self.found(element)
         if frame is self._page.main_frame:
             return await self.ask("locate", element, {"enabled": enabled})
+        from playwright.async_api import TimeoutError as PlaywrightTimeout
+
         holder = await frame.frame_element()
-        await holder.scroll_into_view_if_needed()
+        try:
+            await holder.scroll_into_view_if_needed(timeout=1000 * _FRAME_SECONDS)
+        except PlaywrightTimeout:
+            raise CantDoError(f"The frame of [{element}] can't be scrolled into view.") from None
         point = await self.ask("locate", element, {"enabled": enabled})
         box = await holder.bounding_box() or {"x": 0.0, "y": 0.0}
         border = await frame.parent_frame.evaluate("(e) => [e.clientLeft, e.clientTop]", holder)
-        return {"x": box["x"] + border[0] + point["x"], "y": box["y"] + border[1] + point["y"]}
+        x, y = box["x"] + border[0] + point["x"], box["y"] + border[1] + point["y"]
+        script = "([x, y]) => window.__agentgym.reachesFrame(x, y)"
+        reached: Mapping[str, str] = await self._page.evaluate(script, [x, y])
+        if "error" in reached:
+            raise CantDoError(f"[{element}] can't be reached: {reached['error']}")
+        return {"x": x, "y": y}
 
     async def foreign(self) -> list[ForeignFrame]:
         """Return the frames of other origins."""
@@ -116,12 +129,13 @@ class Frames:
         found = list[ForeignFrame]()
         for frame in self._page.frames[1:]:
             try:
-                if not await frame.evaluate(_IS_FOREIGN):
-                    continue
-                holder = await frame.frame_element()
-                place = await frame.parent_frame.evaluate(_FRAME, holder)
-            except Error:
-                continue  # it is going, or its document is still coming
+                async with asyncio.timeout(_FRAME_SECONDS):
+                    if not await frame.evaluate(_IS_FOREIGN):
+                        continue
+                    holder = await frame.frame_element()
+                    place = await frame.parent_frame.evaluate(_FRAME, holder)
+            except (Error, TimeoutError):
+                continue  # it is going, it is busy, or its document is still coming
             letters = self._letters.setdefault(frame, _letters(len(self._letters)))
             root = self._root(frame.parent_frame)
             found.append(ForeignFrame(frame, letters, root, **place))
@@ -141,9 +155,10 @@ class Frames:
             at = lines.index((frame.root, frame.number))
             script = "(options) => window.__agentgym.observe(options)"
             try:
-                told = await frame.page.evaluate(script, {"prefix": frame.letters})
-            except Error:
-                continue
+                async with asyncio.timeout(_FRAME_SECONDS):
+                    told = await frame.page.evaluate(script, {"prefix": frame.letters})
+            except (Error, TimeoutError):
+                continue  # it has gone, or is too busy: the page is read without it
             inner = Sight.of(told["nodes"], frame.letters)
             nodes[at + 1 : at + 1] = [_moved(node, nodes[at], frame) for node in inner]
         return Sight(tuple(nodes))

@@ -1,6 +1,7 @@
 """`Hands`: what an agent does on a page, with pointer, keys, fields and history."""
 
 import asyncio
+import functools
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ OPEN_SECONDS = 20.0
 _DRAG_STEPS = 5
 _KEYS_SECONDS = 10.0
 _BUTTONS = {"left": 1, "right": 2, "middle": 4}
+_MODIFIERS = {"Alt": 1, "Control": 2, "Meta": 4, "Shift": 8}
 
 
 class Hands:
@@ -33,12 +35,16 @@ class Hands:
         self, page: Any, frames: Frames, devtools: Callable[[], Coroutine[Any, Any, Any]]
     ) -> None:
         self._page, self._frames, self._devtools = page, frames, devtools
-        self._holds = False  # whether the left button is down
+        self._holds: str | None = None  # which button is down
+        self._held: list[str] = []  # which keys are
         self.uploads: Mapping[str, Path] = {}
 
-    def forget(self) -> None:
-        """Start afresh: no button is down."""
-        self._holds = False
+    async def forget(self) -> None:
+        """Start afresh: no button is down, and no key."""
+        self._holds = None
+        for key in self._held:
+            await self._page.keyboard.up(key)
+        self._held = []
 
     async def do(self, call: ToolCall) -> None:
         """Carry out an action.
@@ -58,9 +64,9 @@ class Hands:
         """Click an element."""
         await self.mouse_click(**await self._frames.locate(element), button=button)
 
-    async def dblclick(self, element: int | str) -> None:
+    async def dblclick(self, element: int | str, button: str = "left") -> None:
         """Click an element twice."""
-        await self.mouse_dblclick(**await self._frames.locate(element))
+        await self.mouse_dblclick(**await self._frames.locate(element), button=button)
 
     async def hover(self, element: int | str) -> None:
         """Move the pointer over an element."""
@@ -119,31 +125,31 @@ class Hands:
 
     async def mouse_move(self, x: float, y: float) -> None:
         """Move the pointer."""
-        await self._mouse(("mouseMoved", x, y, "left" if self._holds else "none"))
+        await self._mouse(("mouseMoved", x, y, self._holds or "none"))
 
     async def mouse_click(self, x: float, y: float, button: str = "left") -> None:
         """Click at a point."""
-        self._holds = False
+        self._holds = None
         await self._mouse(
             ("mouseMoved", x, y, "none"),
             ("mousePressed", x, y, button),
             ("mouseReleased", x, y, button),
         )
 
-    async def mouse_dblclick(self, x: float, y: float) -> None:
+    async def mouse_dblclick(self, x: float, y: float, button: str = "left") -> None:
         """Click twice at a point."""
-        await self.mouse_click(x, y)
-        await self._mouse(("mousePressed", x, y, "left"), ("mouseReleased", x, y, "left"), clicks=2)
+        await self.mouse_click(x, y, button)
+        await self._mouse(("mousePressed", x, y, button), ("mouseReleased", x, y, button), clicks=2)
 
-    async def mouse_down(self, x: float, y: float) -> None:
-        """Press the button."""
-        self._holds = True
-        await self._mouse(("mouseMoved", x, y, "none"), ("mousePressed", x, y, "left"))
+    async def mouse_down(self, x: float, y: float, button: str = "left") -> None:
+        """Press a button."""
+        self._holds = button
+        await self._mouse(("mouseMoved", x, y, "none"), ("mousePressed", x, y, button))
 
-    async def mouse_up(self, x: float, y: float) -> None:
-        """Let the button go."""
-        self._holds = False
-        await self._mouse(("mouseMoved", x, y, "left"), ("mouseReleased", x, y, "left"))
+    async def mouse_up(self, x: float, y: float, button: str = "left") -> None:
+        """Let a button go."""
+        self._holds = None
+        await self._mouse(("mouseMoved", x, y, button), ("mouseReleased", x, y, button))
 
     async def mouse_drag_and_drop(
         self, from_x: float, from_y: float, to_x: float, to_y: float
@@ -161,53 +167,81 @@ class Hands:
 
     async def keyboard_press(self, keys: str) -> None:
         """Press keys."""
+        await self._key(self._page.keyboard.press, keys)
+
+    async def keyboard_type(self, text: str) -> None:
+        """Type a text, a key per character."""
+        try:
+            async with asyncio.timeout(_KEYS_SECONDS):
+                await self._page.keyboard.type(_encodable(text))
+        except TimeoutError:
+            raise CantDoError(
+                f"Typing took longer than {_KEYS_SECONDS:g} s, and was broken off."
+            ) from None
+
+    async def keyboard_insert_text(self, text: str) -> None:
+        """Put a text in at once, without keys."""
+        await self._page.keyboard.insert_text(_encodable(text))
+
+    async def keyboard_down(self, key: str) -> None:
+        """Press a key and hold it."""
+        await self._key(self._page.keyboard.down, key)
+        self._held.append(key)
+
+    async def keyboard_up(self, key: str) -> None:
+        """Let a key go."""
+        await self._key(self._page.keyboard.up, key)
+        self._held = [held for held in self._held if held != key]
+
+    async def goto(self, url: str) -> None:
+        """Go to an address; whether it may be gone to is `Tabs`'s to say."""
+        await self._travel(url, functools.partial(self._page.goto, url))
+
+    async def go_back(self) -> None:
+        """Go to the page before."""
+        await self._step_through_history(-1, "back")
+
+    async def go_forward(self) -> None:
+        """Go to the page that was gone back from."""
+        await self._step_through_history(1, "forward")
+
+    # How they are done.
+
+    async def _key(self, do: Callable[[str], Coroutine[Any, Any, None]], keys: str) -> None:
         from playwright.async_api import Error
 
         try:
-            await self._page.keyboard.press(_encodable(keys))
+            await do(_encodable(keys))
         except Error as fault:
             if "Unknown key" not in str(fault):
                 raise
             raise CantDoError(f"There is no key {keys!r}.") from fault
 
-    async def keyboard_type(self, text: str) -> None:
-        """Type a text, a key per character."""
-        async with asyncio.timeout(_KEYS_SECONDS):
-            await self._page.keyboard.type(_encodable(text))
-
-    async def goto(self, url: str) -> None:
-        """Go to an address; whether it may be gone to is `Tabs`'s to say."""
+    async def _travel(self, url: str, go: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        """Go somewhere, or say why not."""
         from playwright.async_api import Error
         from playwright.async_api import TimeoutError as PlaywrightTimeout
 
         try:
-            await self._page.goto(url, wait_until="domcontentloaded", timeout=1000 * OPEN_SECONDS)
+            await go(wait_until="domcontentloaded", timeout=1000 * OPEN_SECONDS)
         except PlaywrightTimeout:
             raise CantDoError(f"{url} did not answer in {OPEN_SECONDS:g} s.") from None
         except Error as fault:
+            if "Download is starting" in str(fault):
+                raise CantDoError(f"{url} is a file to download, which is off.") from fault
             code = re.search(r"net::(ERR_\w+)|invalid URL", str(fault))
             if code is None:
                 raise
             raise CantDoError(f"{url} can't be opened: {reason(code[1])}.") from fault
 
-    async def go_back(self) -> None:
-        """Go to the page before."""
-        await self._travel(-1, "back")
-
-    async def go_forward(self) -> None:
-        """Go to the page that was gone back from."""
-        await self._travel(1, "forward")
-
-    # How they are done.
-
-    async def _travel(self, by: int, where: str) -> None:
+    async def _step_through_history(self, by: int, where: str) -> None:
         told = await (await self._devtools()).send("Page.getNavigationHistory")
         wanted, entries = told["currentIndex"] + by, told["entries"]
         # A tab begins with an empty page, which nobody has been to.
         if not 0 <= wanted < len(entries) or entries[wanted]["url"] == "about:blank":
             raise CantDoError(f"There is no page to go {where} to.")
         move = self._page.go_back if by < 0 else self._page.go_forward
-        await move(wait_until="domcontentloaded", timeout=1000 * OPEN_SECONDS)
+        await self._travel(entries[wanted]["url"], move)
 
     async def _set_checked(self, element: int | str, wanted: bool) -> None:
         told = await self._frames.ask("checked", element)
@@ -228,6 +262,7 @@ class Hands:
                         "button": button,
                         "buttons": 0 if kind == "mouseReleased" else _BUTTONS.get(button, 0),
                         "clickCount": 0 if kind == "mouseMoved" else clicks,
+                        "modifiers": sum(_MODIFIERS.get(key, 0) for key in set(self._held)),
                     },
                 )
                 for kind, x, y, button in events
@@ -241,7 +276,8 @@ _ACTIONS: Mapping[str, Callable[..., Coroutine[Any, Any, None]]] = {
         *("noop", "click", "dblclick", "hover", "fill", "clear", "press", "focus", "select_option"),
         *("check", "uncheck", "drag_and_drop", "scroll", "upload_file", "mouse_move"),
         *("mouse_click", "mouse_dblclick", "mouse_down", "mouse_up", "mouse_drag_and_drop"),
-        *("keyboard_press", "keyboard_type", "goto", "go_back", "go_forward"),
+        *("keyboard_press", "keyboard_type", "keyboard_insert_text", "keyboard_down"),
+        *("keyboard_up", "goto", "go_back", "go_forward"),
     )
 }
 

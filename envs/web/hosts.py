@@ -3,18 +3,23 @@
 The list is kept by Chromium's resolver: a host that isn't on it has no address, whoever asks (a
 link, a script, an image, a web socket, a redirection) and also where it is written in digits. There
 is no proxy, which would ask by names of its own. So what runs in a page reaches no service of this
-machine, unless it is listed.
+machine, unless it is listed; "*" is any host but this machine's own names. A name that is listed
+and whose address is this machine's reaches it too: what is listed is trusted.
 """
 
-import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentgym.errors import UsageError
 
-_ENTRY = re.compile(r"(?P<host>\*|(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?")
+_ENTRY = re.compile(
+    r"(?P<any>\*)|\*(?P<below>\.[a-z0-9_.-]+)|"
+    r"(?P<host>[a-z0-9_.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?"
+)
 _PORTS = {"http": 80, "https": 443}
+# What this machine is called, and what is on its own link, as patterns of Chromium's.
+_LOCAL = ("localhost", "*.localhost", "127.*", "0.0.0.0", "169.254.*", "::1", "::", "::ffff:*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,8 @@ class Hosts:
     """Which hosts may be visited.
 
     Attributes:
-        allowed: "example.org", "*.example.org" for all below it, with ":8080" for that port alone;
-            "*" for any host.
+        allowed: "example.org", or "example.org:8080" for that port alone; "*.example.org" for all
+            below it; "*" for any host but this machine, whose names have to be listed.
     """
 
     allowed: tuple[str, ...] = ()
@@ -40,20 +45,30 @@ class Hosts:
         for entry in entries:
             if _ENTRY.fullmatch(entry.lower()) is None:
                 raise UsageError(
-                    f"A host is written as example.org, *.example.org or 127.0.0.1:8000, or * for "
-                    f"any; got {entry!r}"
+                    "A host is written as example.org, 127.0.0.1:8000 or *.example.org (without a "
+                    f"port), or * for any; got {entry!r}"
                 )
         return cls(tuple(sorted({entry.lower() for entry in entries})))
 
     def allow(self, host: str, port: int | None) -> bool:
         """Whether a host may be visited; None is the scheme's own port."""
-        host = f"[{host}]" if ":" in host else host
-        known = [host] if port is None else [host, f"{host}:{port}"]
-        if port is None:
-            known += [f"{host}:{usual}" for usual in _PORTS.values()]
-        return any(
-            fnmatch.fnmatchcase(name.lower(), entry) for entry in self.allowed for name in known
-        )
+        bare = host.lower()
+        name = f"[{bare}]" if ":" in bare else bare
+        ports = _PORTS.values() if port is None else (port,)
+        for entry in self.allowed:
+            match = _ENTRY.fullmatch(entry)
+            assert match is not None
+            if match["any"]:
+                fits = not any(_fits(bare, pattern) for pattern in _LOCAL)
+            elif match["below"]:
+                fits = bare.endswith(match["below"])
+            else:
+                fits = name == match["host"] and (
+                    match["port"] is None or int(match["port"]) in ports
+                )
+            if fits:
+                return True
+        return False
 
     def told(self) -> str:
         """Say in words which there are."""
@@ -61,14 +76,13 @@ class Hosts:
 
     def arguments(self) -> list[str]:
         """Return what Chromium is started with."""
-        if "*" in self.allowed:
-            return []
         # The first rule that fits counts, and one that maps a host to itself changes nothing.
-        rules = [_rule(entry) for entry in self.allowed]
-        return [
-            "--no-proxy-server",
-            f"--host-resolver-rules={','.join([*rules, 'MAP * ~NOTFOUND'])}",
-        ]
+        rules = [_rule(entry) for entry in self.allowed if entry != "*"]
+        closed = _LOCAL if "*" in self.allowed else ("*",)
+        rules += [f"MAP {pattern} ~NOTFOUND" for pattern in closed]
+        # A proxy that is set would be asked for other hosts, and is what some machines need for it.
+        proxy = [] if "*" in self.allowed else ["--no-proxy-server"]
+        return [*proxy, f"--host-resolver-rules={','.join(rules)}"]
 
 
 NOWHERE = Hosts()
@@ -78,4 +92,11 @@ NOWHERE = Hosts()
 def _rule(entry: str) -> str:
     match = _ENTRY.fullmatch(entry)
     assert match is not None
-    return f"EXCLUDE {entry}" if match["port"] is None else f"MAP {entry} {entry}"
+    if match["port"] is not None:
+        return f"MAP {entry} {entry}"
+    return f"EXCLUDE {entry.strip('[]')}"
+
+
+def _fits(host: str, pattern: str) -> bool:
+    """Whether a host fits a pattern whose only sign is a star, as Chromium reads it."""
+    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), host) is not None

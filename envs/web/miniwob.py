@@ -37,6 +37,7 @@ _TIMED_OUT = "timed out"
 _SKIPPED = ("#query", "#sync-task-cover", "#reward-display", "#click-canvas")
 
 _BEGIN = """async ([seed, most, wait]) => {
+    window.__agentgym.ownClipboard();  // or neighbours would paste what others copied
     window.__agentgym.forget();
     document.activeElement?.blur?.();
     Math.seedrandom(seed);

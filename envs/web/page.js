@@ -1,8 +1,9 @@
 // What runs inside every page: elements get numbers, and the page is written out as text.
 //
-// It is there before the page's own scripts, and changes nothing that they see but that
-// addEventListener remembers which elements listen for a pointer: that is how what can be clicked
-// is told from what can't, whatever library a page is made with.
+// It is there before the page's own scripts. What it does goes by one name, window.__agentgym, and
+// it changes two functions of the page: addEventListener remembers which elements listen for a
+// pointer (that is how what can be clicked is told from what can't, whatever library a page is made
+// with), and attachShadow has what changes in a shadow root noticed.
 (() => {
   if (Object.prototype.hasOwnProperty.call(window, "__agentgym")) return;
 
@@ -90,9 +91,15 @@
       if (assigned.length) return assigned;
     }
     if (node.tagName === "IFRAME") {
-      try { return node.contentDocument ? [node.contentDocument.body] : []; } catch { return []; }
+      try { return node.contentDocument?.body ? [node.contentDocument.body] : []; } catch { return []; }
     }
     return [...node.childNodes];
+  };
+
+  // What an image without words is called: its file.
+  const fileOf = (source) => {
+    const name = source.split("/").pop();
+    try { return decodeURIComponent(name).slice(0, 80); } catch { return name.slice(0, 80); }
   };
 
   // A label's own words, without those of the fields in it.
@@ -121,7 +128,7 @@
       return squeeze([...element.labels].map(labelOf).join(" "));
     }
     if (role === "img" && (element.alt || element.src)) {
-      return element.alt || decodeURIComponent(element.src.split("/").pop().slice(0, 80));
+      return element.alt || fileOf(element.src);
     }
     return squeeze(element.getAttribute("title") || element.getAttribute("placeholder") || "");
   };
@@ -219,10 +226,16 @@
     const nodes = [];
     const skipped = options.skip ?? [];
     prefix = options.prefix ?? "";
-    const walk = (node, depth, clip, offset, parentShown) => {
+    // One element that answers in a way of its own, as a form with a field called "matches" does,
+    // is left out, and not the page with it.
+    const walk = (node, ...rest) => {
+      const kept = nodes.length;
+      try { write(node, ...rest); } catch { nodes.length = kept; }
+    };
+    const write = (node, depth, clip, offset, parent) => {
       if (node.nodeType === Node.TEXT_NODE) {
         const text = squeeze(node.data);
-        if (text && parentShown) nodes.push({ depth, name: text, told: [] });
+        if (text && parent.seen) nodes.push({ depth, name: text, told: [] });
         return;
       }
       if (node.nodeType !== Node.ELEMENT_NODE || LEFT_OUT.has(node.tagName.toUpperCase())) return;
@@ -237,18 +250,21 @@
       const role = roleOf(node);
       const isOption = role === "option" && node.tagName === "OPTION";
       const isShape = SHAPES.has(node.tagName);
-      const seen = isOption || (style.visibility === "visible" && style.opacity !== "0" &&
-        (isShape ? rect.width + rect.height > 0 : !isEmpty(box)));
-      const isControl = seen && controls(node, role);
+      const clear = parent.clear && style.opacity !== "0";
+      // What has no box of its own is where what is in it is.
+      const isBoxless = style.display === "contents";
+      const seen = isOption || (style.visibility === "visible" && clear && (isBoxless ? parent.seen
+        : isShape ? rect.width + rect.height > 0 : !isEmpty(box)));
+      const isControl = seen && !isBoxless && controls(node, role);
       const within = children(node);
       const isFrame = node.tagName === "IFRAME";
       const moved = isFrame ? { x: box.left + node.clientLeft, y: box.top + node.clientTop } : offset;
-      const isShown = seen && (role !== "" || isControl);
+      const isShown = seen && !isBoxless && (role !== "" || isControl);
       const kept = nodes.length;
       if (!(node.tagName === "TEXTAREA" || (role === "textbox" && node.isContentEditable))) {
         if (isShown) numberOf(node);  // before what is in it, so that numbers go down the page
         for (const child of within) {
-          walk(child, depth + (isShown ? 1 : 0), inside, moved, seen);
+          walk(child, depth + (isShown ? 1 : 0), inside, moved, { seen, clear });
         }
       }
       const inner = nodes.splice(kept);
@@ -260,7 +276,7 @@
       const paint = seen && isLeaf && (!text || isDrawn) ? paintOf(node, role, style) : [];
       const isBox = isLeaf && !text && paint.length > 0 && !GROUPS.has(role) && within.length === 0 &&
         node.tagName !== "svg";
-      const isText = isLeaf && text !== "" && seen && !isInline(node, style);
+      const isText = isLeaf && text !== "" && seen && !isBoxless && !isInline(node, style);
       if (!isShown && !isText && !isBox) { nodes.push(...inner); return; }
       const foreign = isFrame && isForeign(node);
       const isEmptyGroup = GROUPS.has(role) || role === "status" || role === "log";
@@ -288,7 +304,8 @@
       if (!words || GROUPS.has(role)) nodes.push(...inner);
     };
     const window_ = { left: 0, top: 0, right: innerWidth, bottom: innerHeight };
-    if (document.body) walk(document.body, 0, window_, { x: 0, y: 0 }, true);
+    const whole = { seen: true, clear: true };
+    if (document.body) walk(document.body, 0, window_, { x: 0, y: 0 }, whole);
     return { nodes, url: location.href, title: document.title };
   };
 
@@ -321,23 +338,28 @@
       }
       return told.map((each) => ` ${each}`).join("");
     };
-    const walk = (node, depth, parentShown) => {
+    const walk = (node, ...rest) => {
+      const kept = lines.length;
+      try { write(node, ...rest); } catch { lines.length = kept; }
+    };
+    const write = (node, depth, parent) => {
       const indent = "  ".repeat(depth);
       if (node.nodeType === Node.TEXT_NODE) {
         const text = squeeze(node.data);
-        if (text && parentShown) lines.push(indent + escaped(text));
+        if (text && parent.seen) lines.push(indent + escaped(text));
         return;
       }
       if (node.nodeType !== Node.ELEMENT_NODE || LEFT_OUT.has(node.tagName.toUpperCase())) return;
       if (skipped.some((selector) => node.matches(selector))) return;
       const style = getComputedStyle(node);
       if (style.display === "none") return;
-      const seen = style.visibility === "visible" && style.opacity !== "0";
+      const clear = parent.clear && style.opacity !== "0";
+      const seen = style.visibility === "visible" && clear;
       const told = attributes(node);
       const name = node.tagName.toLowerCase();
       const kept = lines.length;
       const within = VOID.has(node.tagName) || node.tagName === "TEXTAREA" ? [] : children(node);
-      for (const child of within) walk(child, depth + 1, seen);
+      for (const child of within) walk(child, depth + 1, { seen, clear });
       const inner = lines.splice(kept);
       const bare = !told && !ROLES[node.tagName];
       if (!seen || bare) {
@@ -351,7 +373,8 @@
         lines.push(`${indent}<${name}${told}>`, ...inner, `${indent}</${name}>`);
       }
     };
-    if (document.body) for (const child of children(document.body)) walk(child, 0, true);
+    const whole = { seen: true, clear: true };
+    if (document.body) for (const child of children(document.body)) walk(child, 0, whole);
     return lines.join("\n");
   };
 
@@ -413,6 +436,13 @@
       x += rect.left + frame.clientLeft; y += rect.top + frame.clientTop;
     }
     return { x, y };
+  };
+
+  // Whether a pointer at a point of this page reaches the frame that is there, and not what covers it.
+  const reachesFrame = (x, y) => {
+    const hit = x >= 0 && y >= 0 && x < innerWidth && y < innerHeight ? deepest(x, y) : null;
+    if (!hit) return { error: "It can't be scrolled into view." };
+    return hit.tagName === "IFRAME" ? {} : { error: `Its frame is covered by ${describe(hit)}.` };
   };
 
   const isDisabled = (element) => element.matches(":disabled") ||
@@ -558,16 +588,32 @@
     return takes ? {} : { error: `${describe(element)} takes no file.` };
   };
 
-  // When something has changed for the last time; the observer is there before the page is.
-  let changed = 0;
-  new MutationObserver(() => { changed = performance.now(); }).observe(document, {
+  // When something has changed for the last time; the observer is there before the page is. It
+  // doesn't see into shadow roots by itself, nor into frames, which have one of their own.
+  let changed = performance.timeOrigin;
+  const observer = new MutationObserver(() => { changed = performance.timeOrigin + performance.now(); });
+  const watch = (root) => observer.observe(root, {
     subtree: true, childList: true, attributes: true, characterData: true,
   });
+  watch(document);
+  const attach = Element.prototype.attachShadow;
+  Element.prototype.attachShadow = function attachShadow(...rest) {
+    const root = attach.apply(this, rest);
+    watch(root);
+    return root;
+  };
+
+  // What else of this page there is: the frames that it can look into.
+  const inner = () => Array.from(window.frames, (frame) => {
+    try { return frame.__agentgym; } catch { return undefined; }
+  }).filter((script) => script !== undefined);
+  const changedAt = () => Math.max(changed, ...inner().map((frame) => frame.changedAt()));
 
   // Whether something moves that will come to rest; on a busy machine its steps may be far apart.
   const isMoving = () => (window.jQuery?.timers?.length ?? 0) > 0 ||
     document.getAnimations().some((animation) => animation.playState === "running" &&
-      animation.effect?.getComputedTiming().endTime !== Infinity);
+      animation.effect?.getComputedTiming().endTime !== Infinity) ||
+    inner().some((frame) => frame.isMoving());
 
   // Until nothing has changed for a moment: what an action started has come to rest. What has
   // changed nothing at all gets another moment, of milliseconds as well.
@@ -575,17 +621,43 @@
     const began = performance.now();
     const look = () => {
       const now = performance.now();
-      const still = isMoving() ? 0 : now - Math.max(changed, began - quiet + first);
+      const last = changedAt() - performance.timeOrigin;
+      const still = isMoving() ? 0 : now - Math.max(last, began - quiet + first);
       if ((document.readyState !== "loading" && still >= quiet) || now - began >= most) resolve();
       else setTimeout(look, Math.max(Math.min(quiet - still, began + most - now), 1));
     };
     setTimeout(look, first);
   });
 
-  const forget = () => { next = 1; numbers = new WeakMap(); elements = new Map(); };
+  // Browsers have one clipboard for all of their windows; a page that asks for it gets its own.
+  let clipped = null;
+  const ownClipboard = () => {
+    if (clipped !== null) return;
+    clipped = "";
+    for (const type of ["copy", "cut"]) {
+      original.call(window, type, (event) => {
+        const field = document.activeElement;
+        const inField = typeof field?.selectionStart === "number";
+        clipped = event.defaultPrevented ? event.clipboardData.getData("text/plain")
+          : inField ? field.value.slice(field.selectionStart, field.selectionEnd)
+          : String(getSelection());
+        if (type === "cut" && !event.defaultPrevented) document.execCommand("delete");
+        event.preventDefault();
+      });
+    }
+    original.call(window, "paste", (event) => {
+      if (event.defaultPrevented) return;
+      event.preventDefault();
+      document.execCommand("insertText", false, clipped);
+    });
+  };
+
+  const forget = () => { next = 1; numbers = new WeakMap(); elements = new Map();
+    if (clipped !== null) clipped = "";
+  };
 
   Object.defineProperty(window, "__agentgym", {
     value: Object.freeze({ observe, html, locate, focus, fill, select, checked, scroll, settle, forget,
-      listens, numberOf, takesFiles, element: (number) => find(number).element ?? null }),
+      listens, numberOf, takesFiles, reachesFrame, ownClipboard, changedAt, isMoving, element: (number) => find(number).element ?? null }),
   });
 })();

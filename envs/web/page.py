@@ -7,6 +7,7 @@ browser that is gone is an `InfraError`.
 import asyncio
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,18 @@ class WebPage:
         except Error:
             return False
 
-    async def open(self, url: str) -> None:
+    async def open(self, url: str, *, whole: bool = True) -> None:
         """Go to an address, and wait until its document is there and has been drawn.
+
+        Args:
+            url: The address.
+            whole: Whether its images and the like are waited for as well.
 
         Raises:
             InfraError: If it can't be opened.
         """
         with faults():
-            await self._page.goto(url, wait_until="load")
+            await self._page.goto(url, wait_until="load" if whole else "domcontentloaded")
             # What a pointer does before there is a picture may come to nothing.
             await self._page.evaluate(_DRAWN)
 
@@ -151,10 +156,13 @@ class WebPage:
         """Return the page as HTML, without what can't be seen."""
         script = "(options) => window.__agentgym.html(options)"
         text = str(await self.evaluate(script, {}))
+        from playwright.async_api import Error
+
         for frame in await self._frames.foreign():
             # Where it stands in the page is told by its own line there, which has the same number.
-            inner = await frame.page.evaluate(script, {"prefix": frame.letters})
-            text += f"\n<!-- frame {frame.letters} -->\n{inner}"
+            with suppress(Error):  # it has gone, or runs no scripts
+                inner = await frame.page.evaluate(script, {"prefix": frame.letters})
+                text += f"\n<!-- frame {frame.letters} -->\n{inner}"
         return text
 
     async def screenshot(self) -> bytes:
@@ -217,9 +225,11 @@ class WebPage:
             except TimeoutError:
                 continue
 
-    def forget(self) -> None:
-        """Start afresh: no button is down."""
-        self._hands.forget()
+    async def forget(self) -> None:
+        """Start afresh: no button is down, no key, and nothing has failed."""
+        self._failures = []
+        with faults():
+            await self._hands.forget()
 
     def offer(self, uploads: Mapping[str, Path]) -> None:
         """Say which files may be uploaded, by the names that the model knows them by."""
@@ -259,6 +269,17 @@ class WebPage:
     def _failed_request(self, request: Any) -> None:
         self._closed_request(request)
         failure = request.failure or ""
-        if request.is_navigation_request() and "ERR_ABORTED" not in failure:
+        if self._is_document(request) and "ERR_ABORTED" not in failure:
             why = reason(failure.removeprefix("net::"))
             self._failures.append(f"{request.url} can't be opened: {why}.")
+
+    def _is_document(self, request: Any) -> bool:
+        """Whether a request is for the page itself, and not for a frame in it."""
+        from playwright.async_api import Error
+
+        if not request.is_navigation_request():
+            return False
+        try:
+            return request.frame == self._page.main_frame
+        except Error:
+            return True  # it has no frame yet: the page is new

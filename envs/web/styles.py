@@ -35,5 +35,13 @@ def cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     kept = text[:most].rpartition("\n")[0]
-    missing = text.count("\n") - kept.count("\n")
-    return f"{kept}\n({missing} more lines are not shown; scroll, or act on what is.)"
+    if not kept:  # the first line alone is longer
+        kept = text[:most]
+    missing = text[len(kept) :].lstrip("\n")
+    lines = missing.count("\n") + 1
+    return f"{kept}\n({len(missing)} more characters, {lines} lines, are not shown; scroll.)"
+
+
+def short(text: str, most: int = 500) -> str:
+    """Return a text that is no page, such as a title, with its end left out where it is long."""
+    return text if len(text) <= most else f"{text[:most]}…"

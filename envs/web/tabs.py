@@ -16,12 +16,14 @@ from agentgym.envs.web.hosts import Hosts
 from agentgym.envs.web.page import WebPage
 from agentgym.envs.web.page_faults import CantDoError
 from agentgym.envs.web.sight import Sight
+from agentgym.envs.web.styles import short
 from agentgym.errors import InfraError
 from agentgym.tool import ToolCall
 
 _SCHEMES = ("http", "https")
 _MOST_TABS = 20
 _MOST_KEPT = 12
+_MOST_EPISODES = 1000
 _INTRODUCTION_SECONDS = 2.0
 
 
@@ -57,6 +59,9 @@ class Tabs:
         self._said: list[str] = []
         self._changed = asyncio.Event()
         self._uploads: Mapping[str, Path] = {}
+        self._opening = 0  # pages that are asked for here
+        self._turning_away = set[asyncio.Task[None]]()
+        self._episodes = 0
         self._add(page)
         context.on("page", self._opened)
         context.on("dialog", self._answer)
@@ -80,15 +85,21 @@ class Tabs:
         with suppress(Error):
             await self._context.close()
 
+    @property
+    def worn(self) -> bool:
+        """Whether it has served so many episodes that another one is better: pages grow."""
+        return self._episodes >= _MOST_EPISODES
+
     async def lives(self) -> bool:
-        """Whether the page that is looked at answers."""
-        return bool(self._seen) and await self.active.lives()
+        """Whether the page that is looked at answers, and it isn't worn."""
+        return bool(self._seen) and not self.worn and await self.active.lives()
 
     async def turn_to(self, name: str) -> bool:
         """Look at the page that is kept under a name, another one if there is none yet.
 
         Loading a page takes longer than an episode on it may, so a few are kept; the one that was
-        not looked at for the longest makes way.
+        not looked at for the longest makes way. Where pages are kept nothing else opens: a page
+        that one of them opens is closed.
 
         Returns:
             Whether it was there.
@@ -105,6 +116,8 @@ class Tabs:
             page = await self._new_page() if self._kept else self.active
         self._kept[name] = page
         self._look_at(page)
+        if len(self._kept) > 1:
+            await page.show()  # for who watches
         return there
 
     def offer(self, uploads: Mapping[str, Path]) -> None:
@@ -113,11 +126,13 @@ class Tabs:
         for page in self._pages:
             page.offer(uploads)
 
-    def forget(self) -> None:
-        """Start afresh: nothing was heard, and no button is down."""
+    async def forget(self) -> None:
+        """Start afresh: nothing was heard, has failed, or is held down."""
+        self._episodes += 1
         self._said = []
+        self._forget_closed()
         for page in self._pages:
-            page.forget()
+            await page.forget()
 
     def heard(self) -> list[str]:
         """Return what dialogs have said since the last time, which were accepted."""
@@ -125,15 +140,18 @@ class Tabs:
         return said
 
     def failures(self) -> list[str]:
-        """Return which documents could not be opened since the last time, and why."""
-        return [failure for page in self._pages for failure in page.failures()]
+        """Return what the page that is looked at couldn't open since the last time, and why."""
+        active = self.active
+        failed = [(page, page.failures()) for page in self._pages]
+        return [failure for page, failures in failed if page is active for failure in failures]
 
     async def known(self) -> tuple[Tab, ...]:
         """Return what there is to tell of each, in the order in which they were opened."""
         active, pages = self.active, tuple(self._pages)  # another may open meanwhile
         titles = await asyncio.gather(*(page.title() for page in pages))
         return tuple(
-            Tab(page.url, title, page is active) for page, title in zip(pages, titles, strict=True)
+            Tab(page.url, short(title), page is active)
+            for page, title in zip(pages, titles, strict=True)
         )
 
     async def read(self, *, quiet_ms: int, seconds: float, before: frozenset[Any]) -> Sight:
@@ -187,10 +205,13 @@ class Tabs:
     async def _new_page(self) -> WebPage:
         from playwright.async_api import Error
 
+        self._opening += 1
         try:
             return self._add(await self._context.new_page())
         except Error as fault:
             raise InfraError(f"The browser opens no page: {fault}") from fault
+        finally:
+            self._opening -= 1
 
     def _look_at(self, page: WebPage) -> None:
         self._forget_closed()
@@ -245,7 +266,21 @@ class Tabs:
         return known
 
     def _opened(self, page: Any) -> None:
-        self._add(page)
+        """Look at a page that has opened, unless it is one too many; it is closed then."""
+        self._forget_closed()
+        if (self._kept and not self._opening) or len(self._pages) >= _MOST_TABS:
+            task = asyncio.ensure_future(self._turned_away(page))
+            self._turning_away.add(task)
+            task.add_done_callback(self._turning_away.discard)
+        else:
+            self._add(page)
+            self._changed.set()
+
+    async def _turned_away(self, page: Any) -> None:
+        from playwright.async_api import Error
+
+        with suppress(Error):
+            await page.close()
         self._changed.set()
 
     def _forget_closed(self) -> None:
@@ -255,7 +290,7 @@ class Tabs:
     async def _answer(self, dialog: Any) -> None:
         from playwright.async_api import Error
 
-        self._said.append(f"{dialog.type}: {dialog.message}")
+        self._said.append(f"{dialog.type}: {short(dialog.message)}")
         try:
             await dialog.accept()
         except Error:

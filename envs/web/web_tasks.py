@@ -1,6 +1,7 @@
 """`WebTask`: where a task in a browser begins, what is asked for, and who judges it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,16 @@ class WebTask:
         Judgement(self.judge)
 
     @property
-    def host(self) -> str | None:
-        """The host that it begins at, with the port where one is given; None for a data URL."""
-        parts = urlsplit(self.url)
-        return parts.netloc.rpartition("@")[2] or None
+    def hosts(self) -> tuple[str, ...]:
+        """The host that it begins at, with its ports; none for a data URL.
+
+        Without a port it is the two that websites have, since one leads to the other.
+        """
+        host = urlsplit(self.url).netloc.rpartition("@")[2]
+        if not host:
+            return ()
+        named = re.search(r":\d+$", host) is not None
+        return (host,) if named else (f"{host}:80", f"{host}:443")
 
 
 def demo_task() -> WebTask:

@@ -23,7 +23,7 @@ class Website:
     Attributes:
         port: On 127.0.0.1.
         asked: Method, path and host of each request.
-        pages: HTML by its path; every other path answers with itself.
+        pages: HTML by its path; /zip is a file, and every other path answers with itself.
         delays: Seconds that a path takes to answer.
     """
 
@@ -49,7 +49,9 @@ def website(tls: ssl.SSLContext | None = None) -> Generator[Website]:
         def do_GET(self) -> None:
             time.sleep(site.delays.get(self.path, 0))
             page = site.pages.get(self.path)
-            if page is None:
+            if self.path == "/zip":
+                self._answer(b"PK", "application/zip")
+            elif page is None:
                 self._answer(f"page {self.path}".encode())
             else:
                 self._answer(page.encode(), "text/html; charset=utf-8")

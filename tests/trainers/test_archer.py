@@ -18,11 +18,13 @@ from training_cases import VOCABULARY, tiny_model, trajectory
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from agentgym.cli import ExitCode, main
+from agentgym.config import load
 from agentgym.errors import ConfigError, DataError, UsageError
 from agentgym.metrics import read_metrics
 from agentgym.policies.transformers import TransformersPolicy
 from agentgym.stop_reason import StopReason
 from agentgym.store import Store
+from agentgym.trainers.archer_config import PRESETS, ActorObjective, ArCHerConfig
 from agentgym.trainers.batch import TurnTable
 from agentgym.trainers.chai import Chai
 from agentgym.trainers.double_critic import (
@@ -36,7 +38,7 @@ from agentgym.trainers.encoders import DecoderEncoder, Encoder, EncoderConfig, m
 from agentgym.trainers.models import LoadedModel
 from agentgym.trainers.optimizer import Optimizer
 from agentgym.trainers.transitions import Transition, TransitionReplay, transitions
-from agentgym.trainers.utterance_critic import UtteranceCritic, UtteranceCriticConfig
+from agentgym.trainers.utterance_critic import Backup, UtteranceCritic, UtteranceCriticConfig
 from agentgym.trajectory import Ids, Trajectory, Turn
 
 
@@ -395,6 +397,67 @@ def test_an_encoder_that_is_not_there_is_named(tmp_path: Path) -> None:
     given = {"kind": "pretrained", "path": str(tmp_path / "nothing")}
     with pytest.raises(DataError, match="nothing is no encoder"):
         make_encoder(EncoderConfig.model_validate(given), policy())
+
+
+def test_the_presets_are_the_released_settings() -> None:
+    def preset(name: str) -> ArCHerConfig:
+        return load(ArCHerConfig, [], ["model.path=m", "env.id=e"], dict(PRESETS[name]))
+
+    paper = preset("paper")
+    assert (paper.tasks_per_step, paper.warmup_steps, paper.replay_capacity) == (128, 20, 100_000)
+    assert (paper.critic.steps, paper.critic.batch_size, paper.actor.steps) == (50, 256, 3)
+    assert (paper.critic.gamma, paper.critic.tau) == (0.95, 0.1)
+    assert (paper.critic.optimizer.lr, paper.optimizer.lr) == (2e-5, 1e-6)
+    assert paper.critic.encoder.path == "roberta-base"
+    offline = preset("offline")
+    assert (offline.critic.backup, offline.critic.expectile) == (Backup.EXPECTILE, 0.9)
+    assert (offline.critic.gamma, offline.critic.tau) == (0.99, 0.05)
+    assert (offline.actor.objective, offline.actor.temperature) == (ActorObjective.AWR, 1.0)
+    chai = preset("chai")
+    assert (chai.actor.objective, chai.best_of) == (ActorObjective.NONE, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("update.minibatches=2",), "loss.ratio_level=token"),
+        (("actor.objective=awr", "actor.whiten=true"), "actor.whiten"),
+        (("data.where=[reward>0]",), "data.runs"),
+        (("critic.optimizer.name=muon",), "muon is for policies"),
+        (("best_of=2", "critic.encoder.kind=policy", "model.lora.rank=2"), "another encoder"),
+    ],
+)
+def test_settings_that_do_not_go_together(settings: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(ArCHerConfig, [], ["model.path=m", "env.id=e", *settings])
+
+
+def test_a_frozen_encoder_reads_a_text_once_and_does_not_follow_the_policy() -> None:
+    acting = policy()
+    encoder = make_encoder(EncoderConfig.model_validate({"kind": "policy"}), acting)
+    texts = [np.array(ids, np.int32) for ids in ([5, 6, 7], [5, 6], [9])]
+    before_NH = encoder(texts)
+    read: list[int] = []
+    encoder._decoder[0].register_forward_hook(lambda *_: read.append(1))
+    with encoder.remembering():
+        assert torch.equal(encoder(texts), before_NH)
+        assert torch.equal(encoder(texts[::-1]), before_NH.flip(0))
+    assert len(read) == 1
+    with torch.no_grad():
+        for weight in acting.model.parameters():
+            weight.zero_()
+    assert torch.equal(encoder(texts), before_NH)
+
+
+def test_a_critic_step_that_cannot_be_taken_moves_nothing() -> None:
+    made = critic()
+    drawn = of(episode([5, 6], [7, 8], [1.0, math.inf]))
+    before, target = flat(made.critic).clone(), flat(made.target).clone()
+    told = made.update(drawn, [t.action_ids for t in drawn], lr=0.1)
+    assert told["critic/skipped_steps"] == 1
+    assert "critic/grad_norm" not in told
+    assert torch.equal(flat(made.critic), before)
+    assert torch.equal(flat(made.target), target)
 
 
 VARIANTS = {

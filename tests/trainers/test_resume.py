@@ -65,8 +65,8 @@ def test_killed_twice_and_resumed_equals_unbroken(
         # Rescues happen, and several optimiser steps: everything that a checkpoint has to carry.
         settings += ("update.minibatches=2", "env.kwargs.max_turns=3")
     if algorithm == "archer":
-        # A buffer that is full, a warm-up, and a penalty, so that there is something to learn.
-        settings += ("replay_capacity=60", "warmup_steps=2", "format_penalty=0.5")
+        # A buffer that is full, a warm-up that a kill falls into, and a penalty to learn from.
+        settings += ("replay_capacity=60", "warmup_steps=5", "format_penalty=0.5")
         settings += ("critic.steps=3", "critic.batch_size=8", "actor.batch_size=8")
         settings += ("loss.ratio_level=token",)
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"

@@ -1,11 +1,11 @@
 """Any page as an environment: judges, tabs, frames, what may be visited, what is waited for."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from web_pages import NEVER, labels
 from websites import Website, website
 
 from agentgym.envs.web.browsing import BrowserEnv
@@ -14,56 +14,6 @@ from agentgym.errors import DataError, EnvError, InfraError, UnknownNameError, U
 from agentgym.stop_reason import StopReason
 
 pytestmark = pytest.mark.integration
-
-HOME = """<title>Home</title><h1>Home</h1>
-<a href="/next">Next</a> <a href="/next" target="_blank">In a tab</a>
-<a href="http://elsewhere.test/">Elsewhere</a>"""
-NEXT = "<title>Next</title><p>The next page.</p><button onclick='window.close()'>Close</button>"
-NEVER = {"text": "never to be read"}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Website]:
-    with website() as running:
-        yield running
-
-
-@pytest.fixture
-def site(server: Website) -> Website:
-    """The same server for all, so that they may share a browser."""
-    server.pages = {"/": HOME, "/next": NEXT}
-    server.delays = {}
-    return server
-
-
-@pytest.fixture
-def browsers() -> Iterator[list[BrowserEnv]]:
-    """Environments that are closed in the end."""
-    made: list[BrowserEnv] = []
-    yield made
-    for env in made:
-        env.close()
-
-
-@pytest.fixture
-def visit(site: Website, browsers: list[BrowserEnv]) -> Any:
-    def begin(page: str = "/", **options: Any) -> tuple[BrowserEnv, str]:
-        given = {"url": site.url(page), "goal": "Look.", "judge": NEVER} | options
-        env = BrowserEnv(**given)
-        browsers.append(env)
-        return env, env.reset(seed=0)[0]["text"]
-
-    return begin
-
-
-def labels(text: str) -> dict[str, str]:
-    """Return the labels of the elements by their names."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        label, _, rest = line.strip().partition("] ")
-        if label.startswith("[") and '"' in rest:
-            found[rest.split('"')[1]] = label[1:]
-    return found
 
 
 def test_the_page_that_comes_with_it_needs_no_network(browsers: list[BrowserEnv]) -> None:
@@ -253,13 +203,36 @@ def test_conditions(
     assert info["success"] == (reward == 1.0)
 
 
-def test_a_judge_at_the_end_ends_nothing(site: Website, visit: Any) -> None:
+def test_a_judge_at_the_end_is_asked_at_the_end(site: Website, visit: Any) -> None:
     env, _ = visit(judge={"url": "/next$"}, judged="end", max_turns=2)
     _, reward, terminated, truncated, _ = env.step(f'goto("{site.url("/next")}")')
     assert (reward, terminated, truncated) == (0.0, False, False)
     _, reward, terminated, truncated, info = env.step("noop()")
-    assert (reward, terminated, truncated) == (1.0, False, True)
-    assert info["stop_reason"] is StopReason.TURN_LIMIT
+    assert (reward, terminated, truncated) == (1.0, True, False)
+    assert info["stop_reason"] is StopReason.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("judged", "value", "stop"),
+    [
+        ("end", 1.0, StopReason.SUCCESS),
+        ("always", 0.5, StopReason.TURN_LIMIT),
+    ],
+)
+def test_what_is_done_counts_also_where_the_last_action_is_none(
+    visit: Any, judged: str, value: float, stop: StopReason
+) -> None:
+    env, _ = visit(judge=lambda _: value, judged=judged, max_turns=1)
+    _, reward, terminated, truncated, info = env.step("what?")
+    assert (reward, terminated, truncated) == (value, value == 1, value != 1)
+    assert info["action_error"] is not None
+    assert (info["stop_reason"], info["success"]) == (stop, value == 1)
+
+
+@pytest.mark.parametrize("options", [{"style": "html"}, {"boxes": True}, {"max_chars": 10}])
+def test_a_judge_sees_the_page_in_one_way(visit: Any, options: dict[str, Any]) -> None:
+    env, _ = visit(judge={"text": r'(?m)^\[1\] heading "Home"$'}, **options)
+    assert env.step("noop()")[1] == 1.0
 
 
 @pytest.mark.parametrize("judge", [{"script": "no javascript ("}, lambda _: 2, lambda _: 1 / 0])
@@ -302,7 +275,7 @@ def test_a_long_page_is_cut_and_says_so(site: Website, visit: Any) -> None:
     _, text = visit(max_chars=1_000)
     assert "Line 5." in text
     assert "Line 499." not in text
-    assert "more lines are not shown" in text
+    assert "lines, are not shown" in text
     assert len(text) < 1_300
 
 
@@ -356,6 +329,7 @@ def test_tasks_come_from_a_file(site: Website, browsers: list[BrowserEnv], tmp_p
         ({"url": "http://x.test", "goal": "?", "judge": {"text": "("}}, "regular expression"),
         ({"hosts": "x.test"}, "hosts is a list"),
         ({"hosts": ["http://x.test"]}, "A host is written as"),
+        ({"hosts": ["*.x.test:80"]}, "A host is written as"),
         ({"actions": ["elements", "elements"]}, "different groups"),
         ({"judged": "never"}, "judged is"),
         ({"max_chars": 0}, "must be above 0"),

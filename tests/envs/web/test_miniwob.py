@@ -2,19 +2,23 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import agentgym
 from agentgym.envs.miniwob_names import NAMES, env_id
+from agentgym.envs.web import browser
 from agentgym.envs.web.driver import driver
 from agentgym.envs.web.miniwob import MiniWoBEnv
 from agentgym.envs.web.miniwob_solvers import EXPERTS
 from agentgym.envs.web.miniwob_tasks import Episodes
+from agentgym.envs.web.page import WebPage
 from agentgym.errors import InfraError, UnknownNameError, UsageError
 from agentgym.policies.scripted import ScriptedPolicy
 from agentgym.policy import Completion, Request
@@ -269,6 +273,77 @@ def test_episodes_whose_browser_is_killed_all_end_with_what_they_earned() -> Non
         assert trajectory.reward == (1.0 if right else -1.0)
         assert trajectory.stop_reason is (StopReason.SUCCESS if right else StopReason.FAILURE)
         assert len(trajectory.turns) == 1
+
+
+def test_a_browser_that_hangs_is_ended_and_another_one_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(browser, "_CONTEXT_SECONDS", 3.0)
+    recipe = {"program": browser.executable(), "task": "click-test"}  # a browser of its own
+    first, second = MiniWoBEnv(**recipe), MiniWoBEnv(**recipe)
+    before = set(browser_processes())
+    first.reset(seed=0)
+    (hung,) = set(browser_processes()) - before
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        second.reset(seed=0)
+        assert hung not in browser_processes()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(hung, signal.SIGKILL)
+    assert second.step("click(1)")[1] == 1.0
+    first.close()
+    second.close()
+
+
+def test_a_page_that_opens_beside_the_task_is_closed(click_test: MiniWoBEnv) -> None:
+    click_test.reset(seed=0)
+    assert click_test._loan is not None
+    tabs = click_test._loan.tabs
+    page, pages = tabs.active, len(tabs._pages)
+    opens = "() => { window.open('about:blank') }"
+    driver().run(page.evaluate(opens), stage="t", what="page", seconds=5)
+    assert '[1] button "Click Me!"' in click_test.step("noop()")[0]["text"]
+    assert tabs.active is page
+    assert len(tabs._pages) == pages
+    assert driver().run(siblings_in_the_end(page, pages), stage="t", what="page", seconds=20)
+
+
+async def siblings_in_the_end(page: WebPage, count: int) -> bool:
+    """Say whether a page's context comes to have so many."""
+    for _ in range(200):
+        if await page.siblings() == count:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+def test_neighbours_do_not_share_a_clipboard() -> None:
+    envs = [MiniWoBEnv(task="copy-paste") for _ in range(2)]
+    texts = [env.reset(options={"task": seed})[0]["text"] for seed, env in enumerate(envs)]
+    fields = [re.findall(r"\[(\d+)\] textbox", text) for text in texts]
+    for env, (source, _) in zip(envs, fields, strict=True):
+        env.step(f'press({source}, "Control+a")')
+        env.step(f'press({source}, "Control+c")')
+    for env, text, (_, target) in zip(envs, texts, fields, strict=True):
+        wanted = next(
+            line for line in text.splitlines() if "value=" in line and "multiline" in line
+        )
+        seen = env.step(f'press({target}, "Control+v")')[0]["text"]
+        pasted = next(line for line in seen.splitlines() if line.strip().startswith(f"[{target}]"))
+        assert re.search(r'value="(.*)"', pasted)[1] == re.search(r'value="(.*)"', wanted)[1]
+        env.close()
+
+
+def test_the_reward_falls_with_the_clock_where_it_is_asked_to() -> None:
+    env = MiniWoBEnv(task="click-test", time_limit=True, time_decay=True)
+    env.reset(seed=0)
+    assert env._loan is not None
+    wait = "() => new Promise((done) => setTimeout(done, 500))"
+    driver().run(env._loan.tabs.active.evaluate(wait), stage="t", what="page", seconds=5)
+    reward = env.step("click(1)")[1]
+    assert 0 < reward < 1
+    env.close()
 
 
 def test_what_there_is_none_of_is_named() -> None:
