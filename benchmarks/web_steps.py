@@ -130,11 +130,10 @@ def verdicts(table: Table, cores: int) -> str:
                     worst = min(worst, ratio)
     rows = [row for row in table[TEXT].values() if not isinstance(row, str)]
     best = max((row.episodes_rate for row in rows), default=0.0)
+    found = "not measured"
     if worst < float("inf"):
-        lines.append(
-            f"goal: {STEPS_GOAL:.0f} times BrowserGym's steps/s with a screenshot as well: "
-            f"{_met(worst, STEPS_GOAL)}, {worst:.1f} times where it is least"
-        )
+        found = f"{_met(worst, STEPS_GOAL)}, {worst:.1f} times where it is least"
+    lines.append(f"goal: {STEPS_GOAL:.0f} times BrowserGym's steps/s, screenshot included: {found}")
     lines.append(
         f"goal: {EPISODES_GOAL:.0f} episodes/s on 2 cores: {_met(best, EPISODES_GOAL)}, "
         f"{best:.1f} at best on {cores}, with text"

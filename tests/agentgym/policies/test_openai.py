@@ -333,6 +333,24 @@ def test_eval_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert cost.split() == ["cost", "$0.0061"]
 
 
+@pytest.mark.integration
+def test_eval_in_a_browser(tmp_path: Path) -> None:
+    """The model is shown the page's text and its image, and acts by a tool call."""
+    run = tmp_path / "run"
+
+    def reply(body: Any) -> Answer:
+        image, text = body["messages"][-1]["content"]
+        assert image["image_url"]["url"].startswith("data:image/png;base64,")
+        assert '[1] button "Click Me!"' in text["text"]
+        return Answer.calling(("click", '{"element": 1}'))
+
+    with chat_endpoint(reply) as endpoint:
+        words = ["--policy", "openai:a-model", "--base-url", endpoint.url, "--episodes", "2"]
+        words += ["--out", str(run), "--quiet", "screenshot=true", "action_format=tool_call"]
+        assert main(["eval", "agentgym/MiniWoB-ClickTest-v0", *words]) is ExitCode.OK
+    assert [trajectory.reward for trajectory in Store.open(run)] == [1.0, 1.0]
+
+
 def test_a_server_that_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with chat_endpoint(lambda _: Answer.saying("Is it alive?")) as endpoint:
         words = ["--policy", "openai:a-model", "--base-url", endpoint.url, "--episodes", "1"]
