@@ -12,6 +12,7 @@ import signal
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ _ARGUMENTS = (
     "--dns-prefetch-disable",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
-_SCRIPT = Path(__file__).with_name("page.js")
+# The files of `in_page/`, which share a scope, in the order in which they build on each other.
+_IN_PAGE = ("elements", "states", "text", "html", "acts", "rest", "clipboard", "interface")
 _START_SECONDS = 60.0
 _CALL_SECONDS = 30.0
 _CONTEXT_SECONDS = 45.0  # what takes longer is no busy machine but a browser that hangs
@@ -183,12 +185,21 @@ class Browser:
         )
         try:
             context.set_default_timeout(1000 * _CALL_SECONDS)
-            await context.add_init_script(path=_SCRIPT)
+            await context.add_init_script(script=_script())
             return Tabs(context, await context.new_page(), self.recipe.hosts)
         except Error:
             with suppress(Error):
                 await context.close()
             raise
+
+
+@cache
+def _script() -> str:
+    """Return what runs in every page and frame before its own scripts, once."""
+    folder = Path(__file__).with_name("in_page")
+    parts = [(folder / f"{name}.js").read_text(encoding="utf-8") for name in _IN_PAGE]
+    body = "\n".join(parts)
+    return f'(() => {{\nif (Object.hasOwn(window, "__agentgym")) return;\n{body}\n}})();'
 
 
 def executable(program: str | None = None) -> str | None:

@@ -2,7 +2,7 @@
 
 A frame of another origin is a page of its own to the browser: its elements' numbers begin with
 letters, and its lines are fetched apart, where there is one. The frames of the page's own origin
-are read with it (`page.js`).
+are read with it (`in_page/text.js`).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any
 from agentgym.envs.web.page_faults import CantDoError
 from agentgym.envs.web.sight import Node, Sight
 
-_FRAME_SECONDS = 1.0
+_FRAME_SECONDS = 2.0
 """How long one frame may keep the others waiting."""
 _LABEL = re.compile(r"\s*\[?([a-z]*)(\d{1,9})\]?\s*")
 
@@ -28,6 +28,7 @@ _FRAME = """(element) => {
     const { clientLeft: left, clientTop: top } = element;
     return { number: view.__agentgym.numberOf(element), left, top };
 }"""
+_READ = "(options) => window.__agentgym.observe(options)"
 _IS_FOREIGN = """() => {
     try { return !window.parent.__agentgym; } catch { return true; }
 }"""
@@ -153,10 +154,9 @@ class Frames:
             if (frame.root, frame.number) not in lines:
                 continue  # it can't be seen
             at = lines.index((frame.root, frame.number))
-            script = "(options) => window.__agentgym.observe(options)"
             try:
                 async with asyncio.timeout(_FRAME_SECONDS):
-                    told = await frame.page.evaluate(script, {"prefix": frame.letters})
+                    told = await frame.page.evaluate(_READ, {"prefix": frame.letters})
             except (Error, TimeoutError):
                 continue  # it has gone, or is too busy: the page is read without it
             inner = Sight.of(told["nodes"], frame.letters)

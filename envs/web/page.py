@@ -52,6 +52,8 @@ class WebPage:
         self._frames = Frames(page)
         self._hands = Hands(page, self._frames, self._session)
         self._requests: set[Any] = set()
+        # How many documents have come or failed, those of frames too, and were waited for.
+        self._documents = self._loaded = 0
         self._answered = asyncio.Event()
         self._failures: list[str] = []
         page.on("request", self._requested)
@@ -154,10 +156,10 @@ class WebPage:
 
     async def html(self) -> str:
         """Return the page as HTML, without what can't be seen."""
-        script = "(options) => window.__agentgym.html(options)"
-        text = str(await self.evaluate(script, {}))
         from playwright.async_api import Error
 
+        script = "(options) => window.__agentgym.html(options)"
+        text = str(await self.evaluate(script, {}))
         for frame in await self._frames.foreign():
             # Where it stands in the page is told by its own line there, which has the same number.
             with suppress(Error):  # it has gone, or runs no scripts
@@ -202,6 +204,8 @@ class WebPage:
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
         while True:
+            if self._documents != self._loaded:
+                await self._load(max(end - clock(), 0.0))
             left = max(end - clock(), 0.0)
             asked = [quiet_ms if left else 0, 1000 * left, {}]
             try:
@@ -216,6 +220,8 @@ class WebPage:
                 with faults():
                     await self._page.wait_for_load_state("domcontentloaded")
                 continue
+            if left and self._documents != self._loaded:
+                continue  # a frame's document came while this one was read
             if not left or self._requests <= before:
                 return await self._frames.joined(Sight.of(told["nodes"]))
             self._answered.clear()
@@ -251,6 +257,20 @@ class WebPage:
             if call.name == "goto":
                 self._failures.clear()  # it has been told
 
+    async def _load(self, seconds: float) -> None:
+        """Wait until the documents that have come are whole, as long as that may take."""
+        from playwright.async_api import Error
+
+        self._loaded = self._documents
+        if not seconds:
+            return
+
+        async def load(frame: Any) -> None:
+            with suppress(Error):  # it takes too long, or it is gone
+                await frame.wait_for_load_state("load", timeout=1000 * seconds)
+
+        await asyncio.gather(*map(load, self._page.frames))
+
     async def _session(self) -> Any:
         if self._devtools is None:
             self._devtools = await self._page.context.new_cdp_session(self._page)
@@ -264,6 +284,7 @@ class WebPage:
 
     def _closed_request(self, request: Any) -> None:
         self._requests.discard(request)
+        self._documents += request.is_navigation_request()
         self._answered.set()
 
     def _failed_request(self, request: Any) -> None:
