@@ -37,8 +37,9 @@ $(VENV)/.for-demo: $(VENV)/.made pyproject.toml
 	@touch $@
 
 $(VENV)/.for-all: $(VENV)/.made pyproject.toml
-	@sh scripts/debian-packages.sh $(SANDBOX_PACKAGES) $(BROWSER_PACKAGES)
-	$(PIP) -e '.[dev,docs]'
+	@# Side by side: one of them waits for the disk while the other one reckons.
+	sh scripts/debian-packages.sh $(SANDBOX_PACKAGES) $(BROWSER_PACKAGES) & packages=$$!; \
+		$(PIP) -e '.[dev,docs]' && wait $$packages
 	@touch $@ $(VENV)/.for-demo
 
 test: setup ## Run every test
