@@ -15,7 +15,7 @@ QUICK: dict[str, Any] = {
     "optimizer": {"lr": 3e-3, "schedule": "constant"},
     "loss": {"kl_coef": 0.0},
     "critic": {"steps": 40},
-    "actor": {"steps": 4},
+    "actor": {"steps": 4, "batch_size": 32},
 }
 
 

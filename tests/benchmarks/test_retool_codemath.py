@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import retool_codemath
@@ -14,6 +15,12 @@ def test_an_arm_imitates_learns_and_is_looked_at(
     arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retool_codemath, "EPISODES", 4)
+
+    def train(algorithm: str, folder: Path, model: Path, settings: dict[str, Any]) -> list[Path]:
+        few = {"tasks_per_step": 2, "group_size": 2} if algorithm == "retool" else {}
+        return seeds.train(algorithm, folder, model, settings | few)
+
+    monkeypatch.setattr(retool_codemath, "train", train)
     row = retool_codemath.learn(str(tmp_path), 0, arm, 2, 2)
     assert (row.arm, row.seed) == (arm, 0)
     assert all(0 <= value <= 1 for value in (row.cold, row.early, row.trained))

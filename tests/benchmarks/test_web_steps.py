@@ -115,7 +115,7 @@ def test_the_goals_are_by_the_least_ratio_and_the_best_rate() -> None:
         FARAMA: {1: row(10, 1), 4: row(10, 1)},
     }
     told = web_steps.verdicts(table, cores=2)
-    assert "screenshot as well: MISSED, 15.0 times where it is least" in told
+    assert "screenshot included: MISSED, 15.0 times where it is least" in told
     assert "episodes/s on 2 cores: met, 61.0 at best on 2" in told
     lines = [line.split() for line in told.splitlines() if "no delays" in line]
     assert [line[-5:] for line in lines] == [

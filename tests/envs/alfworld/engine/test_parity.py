@@ -46,14 +46,15 @@ def test_real_games(name: str):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_forty_generated_games():
+def test_generated_games():
+    """A few of those that `make parity` compares."""
     script = ROOT / "benchmarks" / "alfworld_parity.py"
     run = subprocess.run(
-        [sys.executable, str(script), "--games", "40"],
+        [sys.executable, str(script), "--games", "6"],
         capture_output=True,
         text=True,
         timeout=1100,
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "40 games" in run.stdout
+    assert "6 games" in run.stdout
