@@ -9,12 +9,12 @@ import two_rooms
 
 from agentgym.config import merge
 
-STEPS = 18
+STEPS = 16
 # A tenth of the benchmark's updates, which is what fits into a minute: fewer and larger ones.
 QUICK: dict[str, Any] = {
     "optimizer": {"lr": 3e-3, "schedule": "constant"},
     "loss": {"kl_coef": 0.0},
-    "critic": {"steps": 40},
+    "critic": {"steps": 40, "batch_size": 128, "micro_batch_size": 128},
     "actor": {"steps": 4, "batch_size": 32},
 }
 
