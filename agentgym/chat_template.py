@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ from agentgym.images import (
     spread,
 )
 from agentgym.message import Message
+from agentgym.tokenizer import Tokenizer
 from agentgym.tool import ToolSpec
 
 Ids = npt.NDArray[np.int32]
@@ -49,51 +50,6 @@ _PROBE_ANSWERS = {
         for k in range(3)
     ],
 }
-
-
-class Tokenizer(Protocol):
-    """The part of a Hugging Face tokenizer that is used here."""
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """The id that ends a text."""
-        ...
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """The control tokens' texts."""
-        ...
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The control tokens' ids."""
-        ...
-
-    def get_added_vocab(self) -> dict[str, int]:
-        """Return the tokens that are never the product of a merge."""
-        ...
-
-    def apply_chat_template(
-        self,
-        conversation: list[Message],
-        *,
-        tools: list[dict[str, Any]] | None,
-        tokenize: bool,
-        add_generation_prompt: bool,
-        **kwargs: Any,
-    ) -> Any:
-        """Render messages; a str where `tokenize` is False."""
-        ...
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Return the text's ids."""
-        ...
-
-    def decode(
-        self, token_ids: Any, *, skip_special_tokens: bool, clean_up_tokenization_spaces: bool
-    ) -> Any:
-        """Return the ids' text."""
-        ...
 
 
 class ChatTemplate:

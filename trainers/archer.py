@@ -109,9 +109,8 @@ class ArCHer(PolicyGradientTrainer):
     def step(self) -> dict[str, float]:
         """Roll out, remember, update the critic, then the actor."""
         metrics, started = dict[str, float](), time.perf_counter()
-        # A step that changes no weights leaves no keys and values behind either: a run that goes on
-        # from a checkpoint has none.
-        self.policy.policy_version = self.policy.policy_version
+        # A run that goes on from a checkpoint has none, also where no weights have changed since.
+        self.policy.drop_prefixes()
         if not self.config.data.runs:
             fresh = self.roll_out()
             metrics |= rollout_metrics(fresh)

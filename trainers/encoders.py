@@ -98,8 +98,8 @@ class DecoderEncoder(Encoder):
 class PolicyEncoder(Encoder):
     """The last hidden state of the policy as it was when the run began.
 
-    That policy knows what matters in its world. The one that learns on would move the features
-    under the heads that read them, and one target copy of the critic more would not help it.
+    That policy knows what matters in its world; the one that learns on would move the features
+    under the heads that read them.
 
     Args:
         reference: The frozen policy, which is no part of this module.

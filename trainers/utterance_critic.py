@@ -94,7 +94,7 @@ class UtteranceCritic:
         self.device = policy.device
         encoder = make_encoder(config.encoder, policy, seed=seed)
         self.critic = _make(encoder, config, seed).to(policy.device)
-        if any(True for _ in encoder.parameters()):
+        if list(encoder.parameters()):  # one that learns has a target copy of its own
             encoder = make_encoder(config.encoder, policy, seed=seed)
         self.target = _make(encoder, config, seed).to(policy.device).requires_grad_(False)
         self.target.load_state_dict(self.critic.state_dict())

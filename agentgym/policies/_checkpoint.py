@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PreTrainedModel
 
-from agentgym.chat_template import Tokenizer
 from agentgym.errors import DataError, UsageError
 from agentgym.models.vision import auto_class, sees
 from agentgym.policies._kv_slots import ATTENTION, KVSlots, make_plan
+from agentgym.tokenizer import Tokenizer
 
 
 def load_model(

@@ -25,7 +25,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from agentgym.chat_template import ChatTemplate, Tokenizer
+from agentgym.chat_template import ChatTemplate
 from agentgym.errors import (
     AgentGymError,
     InfraError,
@@ -44,6 +44,7 @@ from agentgym.policies._checkpoint import (
 from agentgym.policies._decoder import Decoder, GenerationStats, Job
 from agentgym.policies._vision import SlotVision
 from agentgym.policy import Completion, Request
+from agentgym.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -193,6 +194,11 @@ class TransformersPolicy:
     def policy_version(self, version: int) -> None:
         with self._wake:
             self._version = version
+            self._stale = True
+
+    def drop_prefixes(self) -> None:
+        """Drop all keys and values, as where what comes next may not depend on what was before."""
+        with self._wake:
             self._stale = True
 
     @contextlib.contextmanager
