@@ -239,18 +239,31 @@ def table(rows: Sequence[Row]) -> None:
     )
     for task in dict.fromkeys(row.task for row in rows):
         of_task = [row for row in rows if row.task == task]
-        unit = statistics.mean(r.needed or r.taken for r in of_task if r.algorithm == "archer")
+        archer, _, archer_sign = _needed([r for r in of_task if r.algorithm == "archer"])
         for algorithm in ALGORITHMS:
             mine = [row for row in of_task if row.algorithm == algorithm]
-            reached = [row.needed for row in mine if row.needed is not None]
-            least = statistics.mean(row.needed or row.taken for row in mine)
-            sign = "" if len(reached) == len(mine) else "> "
+            least, reached, sign = _needed(mine)
+            times = _times(least / archer, sign, archer_sign)
             mean, deviation = spread([row.success for row in mine])
             print(
                 f"{task:18}{algorithm:12}{sign + format(least, ',.0f'):>30}"
-                f"{f'{len(reached)}/{len(mine)}':>9}{sign + format(least / unit, '.1f'):>16}"
+                f"{f'{reached}/{len(mine)}':>9}{times if algorithm != 'archer' else '1':>16}"
                 f"{f'{100 * mean:.1f} ± {100 * deviation:.1f}':>22}"
             )
+
+
+def _needed(rows: Sequence[Row]) -> tuple[float, int, str]:
+    """Return the mean of what runs needed, how many got there, and "> " where not all did."""
+    reached = sum(row.needed is not None for row in rows)
+    least = statistics.mean(row.needed or row.taken for row in rows)
+    return least, reached, "" if reached == len(rows) else "> "
+
+
+def _times(ratio: float, above: str, below: str) -> str:
+    """Write a ratio whose parts have the signs of `_needed`; of two bounds nothing is known."""
+    if above and below:
+        return "?"
+    return f"{above or below.replace('>', '<')}{ratio:.1f}"
 
 
 def plot(rows: Sequence[Row], file: Path) -> None:

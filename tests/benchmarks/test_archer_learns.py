@@ -14,7 +14,7 @@ STEPS = 16
 QUICK: dict[str, Any] = {
     "optimizer": {"lr": 3e-3, "schedule": "constant"},
     "loss": {"kl_coef": 0.0},
-    "critic": {"steps": 40, "batch_size": 128, "micro_batch_size": 128},
+    "critic": {"steps": 40, "batch_size": 128},
     "actor": {"steps": 4, "batch_size": 32},
 }
 

@@ -55,8 +55,23 @@ def test_what_was_not_reached_is_more_than_what_was_taken(
     ]
     benchmark.table(rows)
     lines = {line.split()[2]: line.split() for line in capsys.readouterr().out.splitlines()[2:]}
-    assert lines["archer"][3:6] == ["1,500", "2/2", "1.0"]
+    assert lines["archer"][3:6] == ["1,500", "2/2", "1"]
     assert lines["grpo"][3:8] == [">", "3,000", "1/2", ">", "2.0"]
+
+
+def test_a_ratio_to_what_was_not_reached_is_an_upper_bound(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    needed = {"archer": None, "ppo": None, "grpo": 2000.0, "filtered_bc": 4000.0}
+    benchmark.table(
+        [
+            benchmark.Row("two rooms", algorithm, 0, steps, 5000.0, 0.5, 1.0, [(5000.0, 0.5)])
+            for algorithm, steps in needed.items()
+        ]
+    )
+    lines = {line.split()[2]: line.split() for line in capsys.readouterr().out.splitlines()[2:]}
+    assert lines["grpo"][3:7] == ["2,000", "1/1", "<", "0.4"]
+    assert lines["ppo"][5:7] == ["0/1", "?"]
 
 
 def test_the_curves_are_drawn(tmp_path: Path) -> None:
