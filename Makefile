@@ -6,8 +6,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles what it imports when it first does, which is a small part of torch.
-unexport PYTHONDONTWRITEBYTECODE  # or every process of the tests would compile it anew, for 15 seconds
+# Python compiles what it imports when it first does, which is a small part of torch; where it may not
+# keep that, every process of the tests would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt
 TORCH := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 

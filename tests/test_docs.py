@@ -202,16 +202,20 @@ def test_shown_commands_name_verbs_and_options_that_exist() -> None:
             pytest.fail(f"{page}: agentgym {shlex.join(words)}: {fault.format_message()}")
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty working folder with the checkout's configurations."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    return tmp_path
+
+
 @pytest.mark.integration
 @pytest.mark.slow
-def test_archer_is_trained_from_nothing_as_the_readme_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_archer_is_trained_from_nothing_as_the_readme_says(folder: Path) -> None:
     from agentgym.cli import ExitCode, main
     from agentgym.metrics import read_metrics
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
     page = ROOT / "README.md"
     text = next(text for _, text in blocks(page, "bash") if "configs/archer_tiny.yaml" in text)
     model, sft, archer = (shlex.split(line)[1:] for line in text.strip().splitlines())
@@ -221,20 +225,16 @@ def test_archer_is_trained_from_nothing_as_the_readme_says(
     fewer = ["steps=2", "warmup_steps=1", "critic.steps=2", "actor.steps=1", "checkpoint.every=2"]
     fewer += ["model.path=runs/questions/checkpoints/step-000002/model"]
     assert main([*archer, *fewer, "--quiet", "--out", "runs/archer"]) is ExitCode.OK
-    last = list(read_metrics(tmp_path / "runs" / "archer" / "metrics.jsonl"))[-1]
+    last = list(read_metrics(folder / "runs" / "archer" / "metrics.jsonl"))[-1]
     assert last["critic/q_loss"] > 0
     assert last["optim/lr"] > 0
 
 
 @pytest.mark.integration
-def test_shown_training_commands_have_settings_that_exist(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_shown_training_commands_have_settings_that_exist(folder: Path) -> None:
     from agentgym.cli import ExitCode, main
 
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "arpo.yaml").write_text(blocks(ROOT / "docs/training.md", "yaml")[0][1])
+    (folder / "arpo.yaml").write_text(blocks(ROOT / "docs/training.md", "yaml")[0][1])
     shown = [words for _, words in shown_commands() if words[0] == "train"]
     whole = [words for words in shown if "--resume" not in words and not is_placeholder(words)]
     assert whole

@@ -43,8 +43,6 @@ _START_SECONDS = 60.0
 _CALL_SECONDS = 30.0
 _CONTEXT_SECONDS = 45.0  # what takes longer is no busy machine but a browser that hangs
 _CONTEXTS = 64
-_USES = 200
-"""How often a context is lent: it grows with what it has shown."""
 _UNUSED = 2
 """How many browsers stay that nobody uses."""
 
@@ -88,9 +86,9 @@ class Browser:
         self._starting = asyncio.Lock()
         # A context comes with a process; more of them at once would only wait for each other.
         self._opening = asyncio.Semaphore(2 * (os.cpu_count() or 1))
-        config = PoolConfig(
-            size=_CONTEXTS, uses=1 if recipe.fresh else _USES, spares=int(recipe.fresh)
-        )
+        # One that is lent again is well until it is worn (`Tabs.lives`).
+        once = {"uses": 1, "spares": 1} if recipe.fresh else {}
+        config = PoolConfig(size=_CONTEXTS, **once)
         self._contexts = Pool("browser contexts", self._open, Tabs.close, Tabs.lives, config)
 
     async def lend(self, seconds: float) -> Tabs:
@@ -164,8 +162,6 @@ class Browser:
             async with asyncio.timeout(_CONTEXT_SECONDS):
                 return await self._context(browser)
         except Error as fault:
-            if self._browser is browser and not browser.is_connected():
-                self._browser = None  # the next one is another
             raise InfraError(f"The browser opens no page: {_first_line(fault)}") from fault
         except TimeoutError as fault:
             # It hangs. Who has a page of it will hear that it has gone.

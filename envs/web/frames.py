@@ -14,8 +14,7 @@ from typing import Any
 from agentgym.envs.web.page_faults import CantDoError
 from agentgym.envs.web.sight import Node, Sight
 
-_FRAME_SECONDS = 2.0
-"""How long one frame may keep the others waiting."""
+_FRAME_SECONDS = 2.0  # how long one frame may keep the others waiting
 _LABEL = re.compile(r"\s*\[?([a-z]*)(\d{1,9})\]?\s*")
 
 # From which window a frame's lines are read, and under which number they stand there.

@@ -23,13 +23,15 @@ class Website:
     Attributes:
         port: On 127.0.0.1.
         asked: Method, path and host of each request.
-        pages: HTML by its path; /zip is a file, and every other path answers with itself.
+        pages: What a path answers; every other path answers with itself.
+        kinds: What kind of content that is, where it isn't HTML.
         delays: Seconds that a path takes to answer.
     """
 
     port: int = 0
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
     delays: dict[str, float] = field(default_factory=dict)
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
@@ -49,12 +51,11 @@ def website(tls: ssl.SSLContext | None = None) -> Generator[Website]:
         def do_GET(self) -> None:
             time.sleep(site.delays.get(self.path, 0))
             page = site.pages.get(self.path)
-            if self.path == "/zip":
-                self._answer(b"PK", "application/zip")
-            elif page is None:
+            if page is None:
                 self._answer(f"page {self.path}".encode())
             else:
-                self._answer(page.encode(), "text/html; charset=utf-8")
+                kind = site.kinds.get(self.path, "text/html; charset=utf-8")
+                self._answer(page.encode(), kind)
 
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])

@@ -5,7 +5,7 @@ const ownClipboard = () => {
   if (clipped !== null) return;
   clipped = "";
   for (const type of ["copy", "cut"]) {
-    original.call(window, type, (event) => {
+    addListener.call(window, type, (event) => {
       const field = document.activeElement;
       const inField = typeof field?.selectionStart === "number";
       clipped = event.defaultPrevented ? event.clipboardData.getData("text/plain")
@@ -15,7 +15,7 @@ const ownClipboard = () => {
       event.preventDefault();
     });
   }
-  original.call(window, "paste", (event) => {
+  addListener.call(window, "paste", (event) => {
     if (event.defaultPrevented) return;
     event.preventDefault();
     document.execCommand("insertText", false, clipped);

@@ -1,14 +1,16 @@
 // Elements: which they are, what they are called, and the numbers that they get.
+// The files of this folder share a scope: `browser.py` puts them together, in the order that it names.
+//
 // What listens for a pointer is remembered: that is how what can be clicked is told from what can't,
 // whatever library a page is made with.
 
 const POINTER = new Set(["click", "mousedown", "mouseup", "pointerdown", "pointerup", "dblclick",
   "touchstart", "mouseover", "mouseenter", "dragstart"]);
 const listening = new WeakSet();
-const original = EventTarget.prototype.addEventListener;
+const addListener = EventTarget.prototype.addEventListener;
 EventTarget.prototype.addEventListener = function addEventListener(type, ...rest) {
   if (POINTER.has(type) && this instanceof Element) listening.add(this);
-  return original.call(this, type, ...rest);
+  return addListener.call(this, type, ...rest);
 };
 
 const LEFT_OUT = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "HEAD", "META", "LINK",

@@ -16,16 +16,16 @@ Element.prototype.attachShadow = function attachShadow(...rest) {
 };
 
 // What else of this page there is: the frames that it can look into.
-const inner = () => Array.from(window.frames, (frame) => {
+const framesWithin = () => Array.from(window.frames, (frame) => {
   try { return frame.__agentgym; } catch { return undefined; }
 }).filter((script) => script !== undefined);
-const changedAt = () => Math.max(changed, ...inner().map((frame) => frame.changedAt()));
+const changedAt = () => Math.max(changed, ...framesWithin().map((frame) => frame.changedAt()));
 
 // Whether something moves that will come to rest; on a busy machine its steps may be far apart.
 const isMoving = () => (window.jQuery?.timers?.length ?? 0) > 0 ||
   document.getAnimations().some((animation) => animation.playState === "running" &&
     animation.effect?.getComputedTiming().endTime !== Infinity) ||
-  inner().some((frame) => frame.isMoving());
+  framesWithin().some((frame) => frame.isMoving());
 
 // Until nothing has changed for a moment: what an action started has come to rest. What has
 // changed nothing at all gets another moment, of milliseconds as well.

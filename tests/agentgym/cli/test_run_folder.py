@@ -36,6 +36,7 @@ def test_a_given_folder_is_taken_as_it_is() -> None:
         ("eval", toy_envs.COUNTER, "--policy", "oracle"),
         ("collect", toy_envs.COUNTER, "--policy", "random", "max_turn=3"),
         ("play", toy_envs.COUNTER, "max_turn=3"),
+        ("play", toy_envs.COUNTER, "--headed"),  # which has no window
         ("convert", toy_envs.COUNTER),
     ],
 )

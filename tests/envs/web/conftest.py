@@ -20,7 +20,7 @@ def server() -> Iterator[Website]:
 def site(server: Website) -> Website:
     """The same server for all, so that they may share a browser."""
     server.pages = {"/": HOME, "/next": NEXT}
-    server.delays = {}
+    server.kinds, server.delays = {}, {}
     return server
 
 

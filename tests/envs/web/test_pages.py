@@ -182,7 +182,8 @@ def test_dialogs_are_accepted_and_told(site: Website, visit: Any) -> None:
 
 
 def test_files_are_not_downloaded(site: Website, visit: Any) -> None:
-    site.pages["/"] = '<a href="/data" download>Save</a>'
+    site.pages |= {"/": '<a href="/data" download>Save</a>', "/zip": "PK"}
+    site.kinds["/zip"] = "application/zip"
     env, text = visit()
     text = env.step(f"click({labels(text)['Save']})")[0]["text"]
     assert "Save" in labels(text)  # and the page is still there
