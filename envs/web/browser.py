@@ -87,8 +87,9 @@ class Browser:
         # A context comes with a process; more of them at once would only wait for each other.
         self._opening = asyncio.Semaphore(2 * (os.cpu_count() or 1))
         # One that is lent again is well until it is worn (`Tabs.lives`).
-        once = {"uses": 1, "spares": 1} if recipe.fresh else {}
-        config = PoolConfig(size=_CONTEXTS, **once)
+        config = PoolConfig(
+            size=_CONTEXTS, uses=1 if recipe.fresh else None, spares=int(recipe.fresh)
+        )
         self._contexts = Pool("browser contexts", self._open, Tabs.close, Tabs.lives, config)
 
     async def lend(self, seconds: float) -> Tabs:
