@@ -137,9 +137,10 @@ def test_the_wheel_has_every_file_of_the_tree(wheel: Path) -> None:
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new virtual environment with the wheel and its core dependencies."""
     folder = tmp_path_factory.mktemp("clean")
-    _run(sys.executable, "-m", "venv", folder)
-    pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run(*pip, "-c", ROOT / "constraints.txt", wheel)
+    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder, "install", "--no-compile"]
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    _run(*pip, *quiet, "-c", ROOT / "constraints.txt", wheel)
     return folder
 
 

@@ -1,6 +1,6 @@
 """Runs that take seconds: a two-layer model for the toy environment, and trainers on it."""
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,12 @@ def make_trainer(algorithm: str, model: Path, run: Path, base: dict[str, Any], *
     return trainer_class(config, RunDir.create(run, command=f"train {algorithm}", config=config))
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Train in this process: ALGORITHM MODEL RUN [KEY=VALUE]…; goes on where a run stopped."""
     import torch
 
     torch.set_num_threads(1)
-    algorithm, model, run, *given = sys.argv[1:]
+    algorithm, model, run, *given = arguments
     resume = (Path(run) / "run.json").exists()
     base = SMALL if algorithm == "sft" else ON_POLICY
     make_trainer(algorithm, Path(model), Path(run), base, *given).train(resume=resume)
-
-
-if __name__ == "__main__":
-    main()

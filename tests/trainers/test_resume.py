@@ -1,38 +1,41 @@
 """A run that is killed and resumed is the run that was never killed, to the last bit."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from tiny_runs import tiny_folder
+import tiny_runs
 
 from agentgym.metrics import read_metrics
 from agentgym.store import Store
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SUPPORT = Path(__file__).parents[1] / "support"
+# Four processes per algorithm: each would take longer to import torch and transformers than to train.
+PROCESSES = get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    ["agentgym.policies.transformers", "agentgym.trainers.archer", "agentgym.trainers.sft"]
+)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folder(tmp_path_factory.mktemp("model"))
+    return tiny_runs.tiny_folder(tmp_path_factory.mktemp("model"))
 
 
-def start(algorithm: str, model: Path, run: Path, *given: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tiny_runs", algorithm, str(model), str(run), *given]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+def start(algorithm: str, model: Path, run: Path, *given: str) -> ForkServerProcess:
+    arguments = [algorithm, str(model), str(run), *given]
+    process = PROCESSES.Process(target=tiny_runs.main, args=(arguments,))
+    process.start()
+    return process
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()[-2000:]
+def finish(process: ForkServerProcess) -> None:
+    process.join(timeout=240)
+    assert process.exitcode == 0
 
 
 def figures(run: Path) -> list[dict[str, float]]:
@@ -41,18 +44,18 @@ def figures(run: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
 
 
-def kill_after(process: subprocess.Popen[bytes], run: Path, steps: int, delay: float) -> None:
+def kill_after(process: ForkServerProcess, run: Path, steps: int, delay: float) -> None:
     """Kill a run with SIGKILL a moment after so many steps were logged."""
     deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.is_alive():
         file = run / "metrics.jsonl"
         if file.exists() and file.read_bytes().count(b"\n") >= steps:
             break
         time.sleep(0.01)
-    assert process.poll() is None, process.communicate()[1].decode()[-2000:]
+    assert process.is_alive()
     time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.kill()
+    process.join(timeout=60)
 
 
 @pytest.mark.timeout(900)
