@@ -10,15 +10,18 @@ Flash attention could also infer the ends from restarting position ids; transfor
 them in every layer, at a device synchronisation each, so they are passed.
 
 `agentgym_varlen` runs torch's kernel for packed rows on GPUs in half precision, where torch has one
-(from 2.11 on), and one causal `scaled_dot_product_attention` per sequence elsewhere, which on a CPU
-is what makes packing cheap: the work is the sum of squared lengths, not the square of their sum.
-Without sequence ends (generation, padded batches) it is `sdpa`.
+(from 2.11 on), and causal `scaled_dot_product_attention` elsewhere: one call for a long sequence,
+one for short ones of about equal length together. On a CPU that is what makes packing cheap: the
+work is about the sum of squared lengths, not the square of their sum, and a hundred short texts
+don't cost a hundred calls. Without sequence ends (generation, padded batches) it is `sdpa`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from inspect import signature
+from itertools import accumulate
 from typing import Any, cast
 
 import torch
@@ -125,20 +128,103 @@ def varlen_attention(
         )
         return output[None], None
     key, value = _one_head_per_query(key, value, query)
-    lengths = cu_seq_lens_q.diff().tolist()
-    pieces = [
-        scaled_dot_product_attention(
+    lengths = tuple(cu_seq_lens_q.diff().tolist())
+    groups, order_P = _plan(lengths, query.device)
+    pieces: list[Tensor] = []
+    for group in groups:
+        q, k, v = (group.gathered(x) for x in (query, key, value))
+        padded = scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=_band(q.shape[2], sliding_window, q.device),
+            attn_mask=_band(group.longest, sliding_window, q.device),
             dropout_p=dropout,
-            is_causal=sliding_window is None or q.shape[2] <= sliding_window,
+            is_causal=sliding_window is None or group.longest <= sliding_window,
             scale=scaling,
         )
-        for q, k, v in zip(*(x.split(lengths, dim=2) for x in (query, key, value)), strict=True)
-    ]
-    return torch.cat(pieces, dim=2).transpose(1, 2), None
+        pieces.append(group.flat(padded))
+    output_PHD = torch.cat(pieces)
+    return (output_PHD if order_P is None else output_PHD[order_P])[None], None
+
+
+_SHORT = 256
+"""Longest sequence that shares a call; above it the work outweighs the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Sequences of a packed row that share a call, each padded to the longest one.
+
+    Causal attention lets no token see what follows, so padding behind a sequence changes nothing
+    in it.
+
+    Attributes:
+        count: How many.
+        longest: Their longest length, L.
+        place_NL: Where each one's tokens lie in the row, flat, (N * L,); its last again for
+            padding. None for a single sequence, which is a slice.
+        kept: The indices in (N * L) that are no padding; None for all.
+        start: Where a single sequence begins.
+    """
+
+    count: int
+    longest: int
+    place_NL: Tensor | None
+    kept: Tensor | None
+    start: int
+
+    def gathered(self, packed_1HPD: Tensor) -> Tensor:
+        """Return the sequences, (N, H, L, D)."""
+        if self.place_NL is None:
+            return packed_1HPD.narrow(2, self.start, self.longest)
+        heads, _, width = packed_1HPD.shape[1:]
+        found = packed_1HPD[0].index_select(1, self.place_NL)
+        return found.view(heads, self.count, self.longest, width).transpose(0, 1)
+
+    def flat(self, padded_NHLD: Tensor) -> Tensor:
+        """Return the sequences' tokens one after another, (tokens, H, D)."""
+        flat = padded_NHLD.transpose(1, 2).flatten(0, 1)
+        return flat if self.kept is None else flat.index_select(0, self.kept)
+
+
+@lru_cache(maxsize=32)  # every layer of a forward pass asks for the same one
+def _plan(
+    lengths: tuple[int, ...], device: torch.device
+) -> tuple[tuple[_Group, ...], Tensor | None]:
+    """Return the calls that a packed row takes, and where in their output each token lies."""
+    starts = [0, *accumulate(lengths)]
+    members: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        length = lengths[i]
+        shortest = lengths[members[-1][0]] if members else 0
+        # A quarter longer at most: padding shall not cost more than the call that it saves.
+        if members and length <= min(shortest + max(shortest // 4, 8), _SHORT):
+            members[-1].append(i)
+        else:
+            members.append([i])
+    if all(len(group) == 1 for group in members):
+        members.sort()  # as they lie, so that nothing is put in order afterwards
+    groups = tuple(_group(group, lengths, starts, device) for group in members)
+    listed = [i for group in members for i in group]
+    if listed == sorted(listed):
+        return groups, None
+    places = torch.cat([torch.arange(starts[i], starts[i + 1]) for i in listed])
+    return groups, places.argsort().to(device)
+
+
+def _group(
+    members: list[int], lengths: tuple[int, ...], starts: list[int], device: torch.device
+) -> _Group:
+    longest = max(lengths[i] for i in members)
+    if len(members) == 1:
+        return _Group(1, longest, None, None, starts[members[0]])
+    step_L = torch.arange(longest)
+    length_N1 = torch.tensor([[lengths[i]] for i in members])
+    start_N1 = torch.tensor([[starts[i]] for i in members])
+    place_NL = start_N1 + torch.minimum(step_L, length_N1 - 1)
+    inside_NL = step_L < length_N1
+    kept = None if bool(inside_NL.all()) else inside_NL.flatten().nonzero().squeeze(1).to(device)
+    return _Group(len(members), longest, place_NL.flatten().to(device), kept, 0)
 
 
 @cache

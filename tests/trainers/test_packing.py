@@ -13,7 +13,7 @@ from training_cases import VOCABULARY, mixed_trajectories, tiny_model
 from transformers import PreTrainedModel
 
 from agentgym.errors import ConfigError
-from agentgym.trainers.attention import VARLEN, Attention, varlen_kernel
+from agentgym.trainers.attention import VARLEN, Attention, varlen_attention, varlen_kernel
 from agentgym.trainers.batch import TokenBatch
 from agentgym.trainers.forward import batch_logprobs, split_head
 from agentgym.trainers.packing import Packed, plan_micro_batches
@@ -105,6 +105,49 @@ def test_no_sequence_sees_another(attention: str) -> None:
     others = torch.arange(len(batch)) != 2
     assert torch.equal(before_BT[others], after_BT[others])
     assert not torch.equal(before_BT[2], after_BT[2])
+
+
+@given(
+    st.lists(st.integers(1, 40) | st.integers(250, 300), min_size=1, max_size=12),
+    st.sampled_from([None, 3]),
+    st.integers(0, 2**31),
+)
+@settings(max_examples=20)
+def test_sequences_that_share_a_call_come_out_as_each_does_alone(
+    lengths: list[int], window: int | None, seed: int
+) -> None:
+    total, generator = sum(lengths), torch.Generator().manual_seed(seed)
+    query = torch.randn(1, 4, total, 8, generator=generator, requires_grad=True)
+    key, value = (
+        torch.randn(1, 2, total, 8, generator=generator, requires_grad=True) for _ in range(2)
+    )
+    weights = torch.randn(1, total, 4, 8, generator=generator)
+
+    def attend(inputs: list[Tensor], lengths: list[int]) -> Tensor:
+        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        output, _ = varlen_attention(
+            nn.Module(),
+            *inputs,
+            None,
+            sliding_window=window,
+            cu_seq_lens_q=ends,
+            max_length_q=max(lengths),
+        )
+        return output
+
+    inputs = [query, key, value]
+    together = attend(inputs, lengths)
+    apart = [x.split(lengths, dim=2) for x in inputs]
+    alone = torch.cat(
+        [attend(list(parts), [n]) for n, *parts in zip(lengths, *apart, strict=True)], dim=1
+    )
+    torch.testing.assert_close(together, alone)
+    for ours, expected in zip(
+        torch.autograd.grad((together * weights).sum(), inputs),
+        torch.autograd.grad((alone * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, expected)
 
 
 @pytest.mark.parametrize("window", [2, 5])

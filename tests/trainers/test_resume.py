@@ -14,7 +14,7 @@ from agentgym.store import Store
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-# Four processes per algorithm: each would take longer to import torch and transformers than to train.
+# Four processes per algorithm, and each would take longer to import torch than to train.
 PROCESSES = get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     ["agentgym.policies.transformers", "agentgym.trainers.archer", "agentgym.trainers.sft"]
