@@ -470,6 +470,7 @@ def test_scores_are_part_of_the_episode() -> None:
 
 def test_stages_are_bounded_one_by_one() -> None:
     policy = Answers(lambda _: "end", lambda _: 0.002)
+    policy.crowd = 2
     with Collector(toy_envs.MOODY, {}, policy, config(generate_concurrency=2)) as collector:
         collector.collect([EpisodeSpec() for _ in range(20)])
     assert policy.most_running == 2
@@ -479,7 +480,7 @@ def test_no_more_episodes_run_than_the_policy_serves_well() -> None:
     policy = Answers(lambda _: "end", lambda _: 0.002)
     policy.episodes_at_once = 3
     for wanted, running in ((None, 3), (5, 5)):
-        policy.most_running = 0
+        policy.most_running, policy.crowd = 0, running
         with Collector(toy_envs.MOODY, {}, policy, config(concurrency=wanted)) as collector:
             collector.collect([EpisodeSpec() for _ in range(20)])
         assert policy.most_running == running

@@ -18,8 +18,13 @@ class Answers:
         answer: Gives the text.
         delay: Gives the seconds to wait first.
         wants_expert: As of any policy.
+
+    Attributes:
+        crowd: How many must have asked at a time before anybody is answered; in vain after ten
+            seconds.
     """
 
+    crowd = 0
     template: Any = None
     context_length: int | None = None
     episodes_at_once: int | None = None
@@ -40,6 +45,10 @@ class Answers:
         self.most_running = max(self.most_running, self.running)
         self.requests += requests
         try:
+            for _ in range(1000):
+                if self.most_running >= self.crowd:
+                    break
+                await asyncio.sleep(0.01)
             for request in requests:
                 if self.delay is not None:
                     await asyncio.sleep(self.delay(request))
