@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from agentgym.actions import ActionFormat, ParsedAction, action_format
 from agentgym.env import AgentEnv, Frame, Observation, WorkerKind
 from agentgym.errors import AgentGymError
-from agentgym.policy import Completion, FinishReason, Policy, Request, Sampling
+from agentgym.policy import (
+    Completion,
+    FinishReason,
+    LearningPolicy,
+    Policy,
+    Request,
+    Sampling,
+)
 from agentgym.registry import list_envs, make, register, register_installed
 from agentgym.spaces import Unicode
 from agentgym.stop_reason import StopReason
@@ -90,6 +97,7 @@ __all__ = [
     "make_tool",
     "Toolbox",
     "Policy",
+    "LearningPolicy",
     "Request",
     "Completion",
     "FinishReason",

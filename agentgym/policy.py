@@ -9,9 +9,10 @@ its KV cache from one turn to the next until `release`.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -147,4 +148,28 @@ class Policy(Protocol):
 
     async def close(self) -> None:
         """Release everything; may be called more than once."""
+        ...
+
+
+@runtime_checkable
+class LearningPolicy(Policy, Protocol):
+    """A policy whose weights a trainer changes while it serves.
+
+    Trainers make it as `make(model, tokenizer, *, slots, max_length, threads, template_options,
+    observation_role, force_append, image_processor, **options)`, whose parameters are those of
+    `TransformersPolicy` by the same names. It answers with the weights of `model` as they are at
+    the end of the last `updating()`: it shares them, or sends them to wherever it samples.
+
+    Attributes:
+        policy_version: The weights' version, which every `Completion` says. A resumed run sets it.
+    """
+
+    policy_version: int
+
+    def updating(self) -> AbstractContextManager[None]:
+        """Return a context in which the weights may change; its end counts the version up."""
+        ...
+
+    def drop_prefixes(self) -> None:
+        """Drop all keys and values, as where what comes next may not depend on what was before."""
         ...

@@ -35,7 +35,7 @@ The `paper` preset sets what is a setting of these as the released code for Twen
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -143,7 +143,7 @@ class ArCHer(PolicyGradientTrainer):
         answers: dict[Transition, Ids] = {}
         if config.backup is Backup.POLICY:
             # The policy stays the same meanwhile, so all of its answers are sampled at once.
-            known = list(dict.fromkeys(t for batch in batches for t in batch))
+            known = _episode_by_episode(t for batch in batches for t in batch)
             sampled = self.answer([t.state_ids for t in known], "critic")
             answers = dict(zip(known, (c.ids for c in sampled), strict=True))
         total = self.config.steps * config.steps
@@ -268,6 +268,21 @@ def _alone(state: Ids, answer: Ids, logprobs: Floats, version: int) -> Trajector
         policy_version=version,
     )
     return Trajectory("", "", StopReason.SUCCESS, [turn])
+
+
+def _episode_by_episode(drawn: Iterable[Transition]) -> list[Transition]:
+    """Return what was drawn, each once, an episode's last state first.
+
+    Its earlier states begin it, so that a policy which keeps keys and values has read them.
+    """
+    episodes: dict[int, set[Transition]] = {}
+    for transition in drawn:
+        episodes.setdefault(id(transition.trajectory), set()).add(transition)
+    return [
+        transition
+        for of_one in episodes.values()
+        for transition in sorted(of_one, key=lambda t: t.turn, reverse=True)
+    ]
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -17,9 +17,9 @@ from pydantic import Field, model_validator
 
 from agentgym import registry
 from agentgym.config import Config
+from agentgym.errors import ConfigError
 from agentgym.metrics import rollout_metrics
-from agentgym.policies.transformers import TransformersPolicy
-from agentgym.policy import Policy, Sampling
+from agentgym.policy import LearningPolicy, Policy, Sampling
 from agentgym.rollout import Collector, EpisodeSpec, RolloutConfig
 from agentgym.run_dir import RunDir
 from agentgym.seeding import stable_seed
@@ -56,8 +56,15 @@ class SamplingConfig(Config):
 
 
 class PolicyConfig(Config):
-    """How the learning model samples."""
+    """Who samples from the learning model, and how."""
 
+    kind: str = Field(
+        default="transformers",
+        description="which LearningPolicy: an entry point of the group agentgym.policies",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="of that kind alone, beside the settings below"
+    )
     slots: int = Field(default=64, ge=1, description="episodes whose KV caches are kept")
     max_length: int = Field(default=4096, ge=1, description="longest episode, in tokens")
     threads: int | None = Field(
@@ -95,19 +102,41 @@ class PolicyGradientConfig(TrainConfig):
         return self
 
 
-def serve(loaded: LoadedModel, config: PolicyGradientConfig) -> TransformersPolicy:
-    """Return the policy that samples from a model as a run's configuration says."""
-    return TransformersPolicy(
-        loaded.model,
-        loaded.tokenizer,
-        slots=config.policy.slots,
-        max_length=config.policy.max_length,
-        threads=config.policy.threads,
-        template_options=config.template.options,
-        observation_role=config.template.observation_role,
-        force_append=config.template.force_append,
-        image_processor=loaded.image_processor,
-    )
+def serve(loaded: LoadedModel, config: PolicyGradientConfig) -> LearningPolicy:
+    """Return the policy that samples from a model as a run's configuration says.
+
+    Raises:
+        ConfigError: If `policy.kind` can't sample from a model that learns, or its options don't
+            suit it.
+        UnknownNameError: If there is no policy of that kind.
+        MissingDependencyError: If it needs an extra that isn't installed.
+    """
+    kind = config.policy.kind
+    make = registry.policies.load(kind)
+    try:
+        policy = make(
+            loaded.model,
+            loaded.tokenizer,
+            slots=config.policy.slots,
+            max_length=config.policy.max_length,
+            threads=config.policy.threads,
+            template_options=config.template.options,
+            observation_role=config.template.observation_role,
+            force_append=config.template.force_append,
+            image_processor=loaded.image_processor,
+            **config.policy.options,
+        )
+    except TypeError as fault:  # such as an expert's, which takes no model
+        raise ConfigError(
+            f"policy.kind={kind} with policy.options={config.policy.options} can't be made from a "
+            f"model that learns: {fault}"
+        ) from fault
+    if not isinstance(policy, LearningPolicy):
+        raise ConfigError(
+            f"policy.kind={kind} answers, but not with weights that change: it is no "
+            "agentgym.LearningPolicy. Leave policy.kind out to sample with transformers."
+        )
+    return policy
 
 
 class PolicyGradientTrainer(Trainer):
