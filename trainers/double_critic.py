@@ -50,9 +50,9 @@ class DoubleCritic(nn.Module):
         self.q_heads = DoubleHead(2 * encoder.size, hidden)
         self.v_heads = DoubleHead(encoder.size, hidden)
 
-    def encode(self, texts: Sequence[Ids]) -> Tensor:
-        """Return (N, H) vectors of states or of actions."""
-        return self.encoder(texts)
+    def encode(self, *groups: Sequence[Ids]) -> list[Tensor]:
+        """Return the (N, H) vectors of each group of states or of actions."""
+        return self.encoder.together(*groups)
 
     def q(self, states_NH: Tensor, actions_NH: Tensor) -> Tensor:
         """Return Q of encoded states and actions, (2, N)."""

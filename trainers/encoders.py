@@ -70,13 +70,30 @@ class Encoder(nn.Module):
     def forward(self, texts: Sequence[Ids]) -> Tensor:
         """Return (N, size) float32 vectors of N texts in the policy's ids, none of them empty."""
 
+    def together(self, *groups: Sequence[Ids]) -> list[Tensor]:
+        """Return the vectors of each group: states, say, and the answers to them.
+
+        They are read apart, since texts of one length need no padding; what packs reads them in
+        one pass.
+        """
+        return [self(group) for group in groups]
+
     @contextmanager
     def remembering(self) -> Generator[None]:
         """Keep, within the block, what was made of a text, where nothing changes the encoder."""
         yield
 
 
-class DecoderEncoder(Encoder):
+class _PackingEncoder(Encoder):
+    """Reads texts of any lengths in one pass, without padding."""
+
+    def together(self, *groups: Sequence[Ids]) -> list[Tensor]:
+        """See `Encoder`."""
+        vectors_NH = self([text for group in groups for text in group])
+        return list(vectors_NH.split([len(group) for group in groups]))
+
+
+class DecoderEncoder(_PackingEncoder):
     """The last hidden state of a causal decoder that reads the policy's ids, without padding.
 
     Args:
@@ -95,7 +112,7 @@ class DecoderEncoder(Encoder):
         return _last_hidden(self.decoder, texts, self._max_length)
 
 
-class PolicyEncoder(Encoder):
+class PolicyEncoder(_PackingEncoder):
     """The last hidden state of the policy as it was when the run began.
 
     That policy knows what matters in its world; the one that learns on would move the features

@@ -156,8 +156,8 @@ class UtteranceCritic:
     @torch.no_grad()
     def scores(self, state: Ids, actions: Sequence[Ids]) -> Tensor:
         """Return min_j Qbar_j(s, a) of several answers at one state, (N,), on the CPU."""
-        encoded_NH = self.target.encode([state]).expand(len(actions), -1)
-        return self.target.q(encoded_NH, self.target.encode(actions)).amin(0).cpu()
+        state_1H, actions_NH = self.target.encode([state], actions)
+        return self.target.q(state_1H.expand(len(actions), -1), actions_NH).amin(0).cpu()
 
     def state_dict(self) -> dict[str, Any]:
         """Return critic, target copy, optimiser and count."""
@@ -180,9 +180,9 @@ class UtteranceCritic:
         """Return the lesser head's Q(s, a) and V(s), each (N,), on the CPU."""
         q_parts, v_parts = list[Tensor](), list[Tensor]()
         for rows in self._parts(len(states)):
-            encoded_NH = self.critic.encode(states[rows])
-            q_parts.append(self.critic.q(encoded_NH, self.critic.encode(actions[rows])).amin(0))
-            v_parts.append(self.critic.v(encoded_NH).amin(0))
+            states_NH, actions_NH = self.critic.encode(states[rows], actions[rows])
+            q_parts.append(self.critic.q(states_NH, actions_NH).amin(0))
+            v_parts.append(self.critic.v(states_NH).amin(0))
         return torch.cat(q_parts).cpu(), torch.cat(v_parts).cpu()
 
     def _accumulate(
@@ -192,9 +192,8 @@ class UtteranceCritic:
         states = [transition.state_ids for transition in part]
         actions = [transition.action_ids for transition in part]
         wanted_q_2N, wanted_v_2N = self._wanted(part, states, actions if fresh is None else fresh)
-        encoded_NH = self.critic.encode(states)
-        q_2N = self.critic.q(encoded_NH, self.critic.encode(actions))
-        v_2N = self.critic.v(encoded_NH)
+        states_NH, actions_NH = self.critic.encode(states, actions)
+        q_2N, v_2N = self.critic.q(states_NH, actions_NH), self.critic.v(states_NH)
         q_loss = regression(q_2N, wanted_q_2N)
         if self.config.backup is Backup.EXPECTILE:
             v_loss = expectile_regression(v_2N, wanted_v_2N, self.config.expectile)
@@ -211,14 +210,16 @@ class UtteranceCritic:
         """Return y_Q and Qbar of the judged answers, each (2, N), from the target copy."""
         rewards_N = torch.tensor([t.reward for t in part], dtype=torch.float32, device=self.device)
         following = [(i, ids) for i, t in enumerate(part) if (ids := t.next_ids) is not None]
-        # In one call: what comes next begins with the state, and a decoder reads both at once.
-        encoded = self.target.encode([*states, *(ids for _, ids in following)])
-        states_NH, next_NH = encoded[: len(part)], encoded[len(part) :]
+        # One group: what comes next begins with the state, and a decoder reads both at once.
+        encoded_NH, judged_NH = self.target.encode(
+            [*states, *(ids for _, ids in following)], judged
+        )
+        states_NH, next_NH = encoded_NH[: len(part)], encoded_NH[len(part) :]
         next_2N = torch.zeros(2, len(part), device=self.device)
         if following:
             next_2N[:, [i for i, _ in following]] = self.target.v(next_NH)
         wanted_q_2N = bootstrapped(rewards_N, next_2N, self.config.gamma)
-        return wanted_q_2N, self.target.q(states_NH, self.target.encode(judged))
+        return wanted_q_2N, self.target.q(states_NH, judged_NH)
 
     def _parts(self, count: int) -> list[slice]:
         size = self.config.micro_batch_size

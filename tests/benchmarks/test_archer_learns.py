@@ -9,7 +9,7 @@ import two_rooms
 
 from agentgym.config import merge
 
-STEPS = 16
+STEPS = 20
 # What fits into a minute: a tenth of the benchmark's updates, and larger ones. Since the critic has
 # seen so little by then, what they may change is held back twice as much.
 QUICK: dict[str, Any] = {

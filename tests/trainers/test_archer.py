@@ -233,7 +233,7 @@ def test_ar1_without_discount_q_is_the_mean_reward() -> None:
     for _ in range(300):
         made.update(batch, [t.action_ids for t in batch], lr=0.05)
     states, actions = [batch[0].state_ids], [batch[0].action_ids]
-    q_2N = made.critic.q(made.critic.encode(states), made.critic.encode(actions))
+    q_2N = made.critic.q(*made.critic.encode(states, actions))
     assert q_2N.squeeze(1).tolist() == pytest.approx([1.0, 1.0], abs=0.02)
 
 
@@ -298,10 +298,8 @@ def test_ar6_values_of_a_chain_are_the_discounted_ones(stop: StopReason) -> None
     for step in range(1500):
         made.update(batch, fresh, lr=0.05 if step < 1000 else 0.002)
     second = 1.0 if stop is StopReason.SUCCESS else 1 / (1 - 0.9**2)
-    q_2N = made.critic.q(
-        made.critic.encode([t.state_ids for t in batch]), made.critic.encode(fresh)
-    )
-    v_2N = made.critic.v(made.critic.encode([t.state_ids for t in batch]))
+    states_NH, answers_NH = made.critic.encode([t.state_ids for t in batch], fresh)
+    q_2N, v_2N = made.critic.q(states_NH, answers_NH), made.critic.v(states_NH)
     for values_2N in (q_2N, v_2N):
         for head in values_2N.tolist():
             assert head == pytest.approx([0.9 * second, second], rel=0.02)
@@ -312,7 +310,7 @@ def test_an_expectile_looks_for_the_best_that_was_done() -> None:
     batch = of(episode([1], [5], [0.0]), episode([1], [6], [1.0]))
     for _ in range(600):
         made.update(batch, None, lr=0.05)
-    v_2N = made.critic.v(made.critic.encode([batch[0].state_ids]))
+    v_2N = made.critic.v(*made.critic.encode([batch[0].state_ids]))
     assert v_2N.flatten().tolist() == pytest.approx([0.95, 0.95], abs=0.03)
 
 
