@@ -1,6 +1,7 @@
 """What every action format has in common: the parsed action, the protocol, thoughts set apart."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -129,7 +130,23 @@ def text_of(call: ToolCall, tools: Sequence[ToolSpec]) -> str | None:
 
 def _parameters(tool: ToolSpec) -> list[str]:
     properties: dict[str, dict[str, Any]] = tool.parameters.get("properties", {})
-    return [f"{name}: {about.get('type', 'any')}" for name, about in properties.items()]
+    required = tool.parameters.get("required", ())
+    return [
+        f"{name}{'' if name in required else '?'}: {_values(about)}"
+        for name, about in properties.items()
+    ]
+
+
+def _values(about: Mapping[str, Any]) -> str:
+    """Say what a JSON schema takes, in a few words."""
+    if "enum" in about:
+        return " | ".join(json.dumps(value, ensure_ascii=False) for value in about["enum"])
+    if "anyOf" in about:
+        return " | ".join(_values(one) for one in about["anyOf"])
+    found = about.get("type", "any")
+    if found == "array" and "items" in about:
+        return f"list of {_values(about['items'])}"
+    return found if isinstance(found, str) else " | ".join(found)
 
 
 def _short(name: str) -> str:

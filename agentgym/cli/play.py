@@ -53,8 +53,12 @@ def command(
         )
     click.echo(f"\n{trajectory.final_observation}" if trajectory.final_observation else "")
     turns = len(trajectory.turns)
-    click.echo(f"{trajectory.stop_reason} after {turns} turns, reward {trajectory.reward:g}")
+    left = trajectory.stop_reason is StopReason.POLICY_ERROR  # as a player may
+    click.echo(
+        f"{'left' if left else trajectory.stop_reason} after {turns} "
+        f"turn{'' if turns == 1 else 's'}, reward {trajectory.reward:g}"
+    )
     click.echo(f"kept in {run.path}")
-    if trajectory.stop_reason is StopReason.POLICY_ERROR:
-        return ExitCode.OK  # the player left, as a player may
+    if left:
+        return ExitCode.OK
     return outcome(Evaluation.of([trajectory]))

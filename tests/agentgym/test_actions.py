@@ -1,13 +1,14 @@
 """Every format reads any text and writes any action; what it writes it reads back."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentgym.actions import ActionFormat, ParsedAction, Plain, React, Tags, action_format
-from agentgym.actions.base import render_thought, split_thought
+from agentgym.actions.base import describe, render_thought, split_thought
 from agentgym.errors import UnknownNameError
 from agentgym.tool import ToolCall, ToolSpec
 
@@ -298,6 +299,24 @@ def test_instructions_name_every_tool(name: str) -> None:
     named = TOOLS if name != "plain" else ()
     assert told
     assert all(tool.name in told for tool in named)
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "integer"}, "x?: integer"),
+        ({"type": ["integer", "string"]}, "x?: integer | string"),
+        ({"enum": ["left", 2, None]}, 'x?: "left" | 2 | null'),
+        ({"type": "array", "items": {"type": "string"}}, "x?: list of string"),
+        ({"anyOf": [{"type": "string"}, {"type": "array"}]}, "x?: string | array"),
+        ({}, "x?: any"),
+    ],
+)
+def test_a_tool_is_listed_with_what_it_takes(schema: dict[str, Any], shown: str) -> None:
+    parameters = {"type": "object", "properties": {"x": schema}}
+    assert describe([ToolSpec("go", "Goes.", parameters)]) == f"- go({shown}): Goes."
+    needed = describe([ToolSpec("go", "Goes.", parameters | {"required": ["x"]})])
+    assert needed == f"- go({shown.replace('?', '', 1)}): Goes."
 
 
 def test_an_unknown_format_is_an_error_with_a_hint() -> None:
