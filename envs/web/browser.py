@@ -138,6 +138,9 @@ class Browser:
                 executable_path=program,
                 headless=not self.recipe.headed,
                 args=[*_ARGUMENTS, *ours],
+                # A window has scroll bars, and pages are laid out beside them: an inbox without
+                # them is as wide as nobody's.
+                ignore_default_args=["--hide-scrollbars"],
                 chromium_sandbox=os.geteuid() != 0,  # which root can't have
                 timeout=1000 * _START_SECONDS,
             )

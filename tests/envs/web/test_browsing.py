@@ -1,6 +1,7 @@
 """Any page as an environment: judges, tabs, frames, what may be visited, what is waited for."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -349,3 +350,11 @@ def test_names_that_are_none() -> None:
         BrowserEnv(style="xml")
     with pytest.raises(UnknownNameError, match="group of actions"):
         BrowserEnv(actions=["clicks"])
+
+
+def test_a_long_page_is_laid_out_beside_its_scroll_bar(site: Website, visit: Any) -> None:
+    site.pages["/"] = """<p id="out"></p><div style="height: 3000px"></div>
+        <script>out.textContent = `bar of ${innerWidth - document.documentElement.clientWidth}`
+        </script>"""
+    _, text = visit()
+    assert re.search(r"bar of [1-9]\d*", text)
