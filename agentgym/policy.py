@@ -157,8 +157,10 @@ class LearningPolicy(Policy, Protocol):
 
     Trainers make it as `make(model, tokenizer, *, slots, max_length, threads, template_options,
     observation_role, force_append, image_processor, **options)`, whose parameters are those of
-    `TransformersPolicy` by the same names. It answers with the weights of `model` as they are at
-    the end of the last `updating()`: it shares them, or sends them to wherever it samples.
+    `TransformersPolicy` by the same names, and close it when the run ends; what needs closing is
+    best acquired by the first `generate`. It answers with the weights of `model` as they are when
+    it is made and then at the end of every `updating()`: it shares them, or sends them to wherever
+    it samples. It has a template, and its completions have ids and their log-probabilities.
 
     Attributes:
         policy_version: The weights' version, which every `Completion` says. A resumed run sets it.
@@ -167,7 +169,10 @@ class LearningPolicy(Policy, Protocol):
     policy_version: int
 
     def updating(self) -> AbstractContextManager[None]:
-        """Return a context in which the weights may change; its end counts the version up."""
+        """Return a context in which the weights may change, a checkpoint's included.
+
+        Nothing is sampled within it. Its end counts the version up, unless it ends in an error.
+        """
         ...
 
     def drop_prefixes(self) -> None:

@@ -273,7 +273,8 @@ def _alone(state: Ids, answer: Ids, logprobs: Floats, version: int) -> Trajector
 def _episode_by_episode(drawn: Iterable[Transition]) -> list[Transition]:
     """Return what was drawn, each once, an episode's last state first.
 
-    Its earlier states begin it, so that a policy which keeps keys and values has read them.
+    Its earlier states begin it, unless the template rewrote them, so that a policy which keeps keys
+    and values has read them.
     """
     episodes: dict[int, set[Transition]] = {}
     for transition in drawn:

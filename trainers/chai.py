@@ -32,6 +32,7 @@ class Chai(BestOf):
         UsageError: If the run is none of ArCHer's, or `count` is below 1.
         DataError: If there is no run, no checkpoint yet, or it can't be read.
         ConfigError: If the run's configuration can't be read.
+        UnknownNameError: If its `policy.kind` isn't installed here.
     """
 
     def __init__(self, run: str | Path, *, count: int | None = None) -> None:

@@ -73,8 +73,8 @@ class Encoder(nn.Module):
     def together(self, *groups: Sequence[Ids]) -> list[Tensor]:
         """Return the vectors of each group: states, say, and the answers to them.
 
-        They are read apart, since texts of one length need no padding; what packs reads them in
-        one pass.
+        They are read apart, or short answers would be padded to long states; what packs reads them
+        in one pass.
         """
         return [self(group) for group in groups]
 

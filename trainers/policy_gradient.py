@@ -10,6 +10,7 @@ token's advantage is).
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import Any, ClassVar, Self
 
 import torch
@@ -113,28 +114,30 @@ def serve(loaded: LoadedModel, config: PolicyGradientConfig) -> LearningPolicy:
     """
     kind = config.policy.kind
     make = registry.policies.load(kind)
+    settings = {
+        "slots": config.policy.slots,
+        "max_length": config.policy.max_length,
+        "threads": config.policy.threads,
+        "template_options": config.template.options,
+        "observation_role": config.template.observation_role,
+        "force_append": config.template.force_append,
+        "image_processor": loaded.image_processor,
+    }
     try:
-        policy = make(
-            loaded.model,
-            loaded.tokenizer,
-            slots=config.policy.slots,
-            max_length=config.policy.max_length,
-            threads=config.policy.threads,
-            template_options=config.template.options,
-            observation_role=config.template.observation_role,
-            force_append=config.template.force_append,
-            image_processor=loaded.image_processor,
-            **config.policy.options,
+        call = signature(make).bind(
+            loaded.model, loaded.tokenizer, **settings, **config.policy.options
         )
     except TypeError as fault:  # such as an expert's, which takes no model
         raise ConfigError(
             f"policy.kind={kind} with policy.options={config.policy.options} can't be made from a "
             f"model that learns: {fault}"
         ) from fault
-    if not isinstance(policy, LearningPolicy):
+    policy = make(*call.args, **call.kwargs)
+    if not isinstance(policy, LearningPolicy) or policy.template is None:
         raise ConfigError(
             f"policy.kind={kind} answers, but not with weights that change: it is no "
-            "agentgym.LearningPolicy. Leave policy.kind out to sample with transformers."
+            "agentgym.LearningPolicy with a template. Leave policy.kind out to sample with "
+            "transformers."
         )
     return policy
 
@@ -311,7 +314,8 @@ class PolicyGradientTrainer(Trainer):
 
     def restore(self) -> None:
         """Go on from the last checkpoint, with its policy version."""
-        super().restore()
+        with self.policy.updating():  # a policy that samples elsewhere has to be told
+            super().restore()
         # Each update was one version, and so was each that there was nothing to learn for.
         self.policy.policy_version = self.learner.updates + self.learner.skipped
 

@@ -1,6 +1,8 @@
 """A policy that samples for a trainer, and isn't ours."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 from agentgym.policies.transformers import TransformersPolicy
@@ -8,13 +10,14 @@ from agentgym.policy import Completion, Request
 
 
 class Elsewhere:
-    """Stands for a policy that samples on another machine: it keeps what it was asked for.
+    """Stands for a policy that samples on another machine, from weights that are sent there.
 
     All that a trainer may use of it is written down here.
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, shards: int = 1, **settings: Any) -> None:
-        self.inner = TransformersPolicy(model, tokenizer, **settings)
+        self.model, self.copy = model, deepcopy(model)
+        self.inner = TransformersPolicy(self.copy, tokenizer, **settings)
         self.shards, self.settings = shards, settings
         self.calls: list[str] = []
 
@@ -43,9 +46,12 @@ class Elsewhere:
         self.calls.append(f"version {version}")
         self.inner.policy_version = version
 
-    def updating(self) -> Any:
+    @contextmanager
+    def updating(self) -> Generator[None]:
         self.calls.append("update")
-        return self.inner.updating()
+        with self.inner.updating():
+            yield
+            self.copy.load_state_dict(self.model.state_dict())
 
     def drop_prefixes(self) -> None:
         self.calls.append("drop")
@@ -61,3 +67,12 @@ class Elsewhere:
     async def close(self) -> None:
         self.calls.append("close")
         await self.inner.close()
+
+
+class Deaf(TransformersPolicy):
+    """Can't be told that weights change."""
+
+    updating: Any = property()  # which no instance has
+
+    def __init__(self, model: Any, tokenizer: Any, **settings: Any) -> None:
+        super().__init__(model, tokenizer, **settings)

@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_runs import ON_POLICY, make_trainer, tiny_folder
 from toy_learning_policy import Elsewhere
 
@@ -21,12 +22,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install `Elsewhere` as a package of somebody else's would."""
     found, group = registry._points, registry.policies.group
-    point = EntryPoint("elsewhere", "toy_learning_policy:Elsewhere", group)
-    monkeypatch.setattr(
-        registry,
-        "_points",
-        lambda of: found(of) | ({"elsewhere": point} if of == group else {}),
-    )
+    points = {
+        name: EntryPoint(name, f"toy_learning_policy:{name.title()}", group)
+        for name in ("elsewhere", "deaf")
+    }
+    monkeypatch.setattr(registry, "_points", lambda of: found(of) | (points if of == group else {}))
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "archer"])
@@ -51,18 +51,26 @@ def test_a_policy_of_somebody_elses_samples_for_a_trainer(
     assert versions == {0, 1}
 
 
-def test_a_resumed_run_tells_the_policy_its_version(model: Path, tmp_path: Path) -> None:
-    make_trainer("grpo", model, tmp_path / "run", ON_POLICY, "policy.kind=elsewhere").train()
-    again = make_trainer("grpo", model, tmp_path / "run", ON_POLICY, "policy.kind=elsewhere")
+def test_a_resumed_run_tells_the_policy_its_weights_and_version(
+    model: Path, tmp_path: Path
+) -> None:
+    given = ("policy.kind=elsewhere", "loss.entropy_coef=0.1")  # so that it learns at any reward
+    make_trainer("grpo", model, tmp_path / "run", ON_POLICY, *given).train()
+    again = make_trainer("grpo", model, tmp_path / "run", ON_POLICY, *given)
+    untrained = again.policy.copy.state_dict()["lm_head.weight"].clone()
     again.train(resume=True)
-    assert again.policy.calls == ["version 2", "close"]
+    assert again.policy.calls == ["update", "version 2", "close"]
+    sent, learnt = again.policy.copy.state_dict(), again.loaded.model.state_dict()
+    assert all(torch.equal(sent[name], weight) for name, weight in learnt.items())
+    assert not torch.equal(sent["lm_head.weight"], untrained)
 
 
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
         ("policy.kind=nobody", UnknownNameError, "nobody"),
-        ("policy.kind=expert", ConfigError, "policy.kind=expert"),
+        ("policy.kind=expert", ConfigError, "policy.kind=expert .* can't be made"),
+        ("policy.kind=deaf", ConfigError, "is no agentgym.LearningPolicy"),
         ("policy.options={wings: 2}", ConfigError, "wings"),
         ("policy.options={slots: 2}", ConfigError, "slots"),
     ],

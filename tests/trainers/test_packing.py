@@ -1,6 +1,7 @@
 """Packed rows give what each sequence gives alone: values, gradients, in any order."""
 
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from training_cases import VOCABULARY, mixed_trajectories, tiny_model
 from transformers import PreTrainedModel
 
@@ -107,8 +109,28 @@ def test_no_sequence_sees_another(attention: str) -> None:
     assert not torch.equal(before_BT[2], after_BT[2])
 
 
+def attend(inputs: Sequence[Tensor], lengths: Sequence[int], window: int | None = None) -> Tensor:
+    ends = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
+    output, _ = varlen_attention(
+        nn.Module(),
+        *inputs,
+        None,
+        sliding_window=window,
+        cu_seq_lens_q=ends,
+        max_length_q=max(lengths),
+    )
+    return output
+
+
+def projections(total: int, seed: int = 0) -> list[Tensor]:
+    """Return a packed row's queries, keys and values, with fewer heads of keys."""
+    generator = torch.Generator().manual_seed(seed)
+    made = (torch.randn(1, total, heads, 8, generator=generator) for heads in (4, 2, 2))
+    return [x.transpose(1, 2).requires_grad_() for x in made]
+
+
 @given(
-    st.lists(st.integers(1, 40) | st.integers(250, 300), min_size=1, max_size=12),
+    st.lists(st.integers(0, 40) | st.integers(120, 140), min_size=1, max_size=12).filter(any),
     st.sampled_from([None, 3]),
     st.integers(0, 2**31),
 )
@@ -116,38 +138,45 @@ def test_no_sequence_sees_another(attention: str) -> None:
 def test_sequences_that_share_a_call_come_out_as_each_does_alone(
     lengths: list[int], window: int | None, seed: int
 ) -> None:
-    total, generator = sum(lengths), torch.Generator().manual_seed(seed)
-    query = torch.randn(1, 4, total, 8, generator=generator, requires_grad=True)
-    key, value = (
-        torch.randn(1, 2, total, 8, generator=generator, requires_grad=True) for _ in range(2)
-    )
-    weights = torch.randn(1, total, 4, 8, generator=generator)
-
-    def attend(inputs: list[Tensor], lengths: list[int]) -> Tensor:
-        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-        output, _ = varlen_attention(
-            nn.Module(),
-            *inputs,
-            None,
-            sliding_window=window,
-            cu_seq_lens_q=ends,
-            max_length_q=max(lengths),
-        )
-        return output
-
-    inputs = [query, key, value]
-    together = attend(inputs, lengths)
-    apart = [x.split(lengths, dim=2) for x in inputs]
-    alone = torch.cat(
-        [attend(list(parts), [n]) for n, *parts in zip(lengths, *apart, strict=True)], dim=1
-    )
+    inputs = projections(sum(lengths), seed)
+    together = attend(inputs, lengths, window)
+    apart = zip(lengths, *(x.split(lengths, dim=2) for x in inputs), strict=True)
+    alone = torch.cat([attend(parts, [n], window) for n, *parts in apart if n], dim=1)
     torch.testing.assert_close(together, alone)
+    weights = torch.randn(together.shape)
     for ours, expected in zip(
         torch.autograd.grad((together * weights).sum(), inputs),
         torch.autograd.grad((alone * weights).sum(), inputs),
         strict=True,
     ):
         torch.testing.assert_close(ours, expected)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "calls"), [([12] * 50, 1), ([12, 200, 13] * 10, 11), ([200, 201], 2)]
+)
+def test_short_sequences_share_a_call(
+    lengths: list[int], calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(query: Tensor, *rest: Any, **options: Any) -> Tensor:
+        made.append(len(query))
+        return scaled_dot_product_attention(query, *rest, **options)
+
+    monkeypatch.setattr("agentgym.trainers.attention.scaled_dot_product_attention", counted)
+    attend(projections(sum(lengths)), lengths)
+    assert len(made) == calls
+    assert sum(made) == len(lengths)
+
+
+def test_a_row_that_was_first_seen_without_gradients_can_be_learnt_from() -> None:
+    lengths = [7, 9, 8, 7]
+    with torch.inference_mode():
+        attend(projections(31), lengths)
+    inputs = projections(31)
+    attend(inputs, lengths).sum().backward()
+    assert all(x.grad is not None for x in inputs[2:])
 
 
 @pytest.mark.parametrize("window", [2, 5])

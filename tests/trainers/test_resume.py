@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(algorithm: str, model: Path, run: Path, *given: str) -> ForkServerProcess:
     arguments = [algorithm, str(model), str(run), *given]
-    process = PROCESSES.Process(target=tiny_runs.main, args=(arguments,))
+    process = PROCESSES.Process(target=tiny_runs.main, args=(arguments,), daemon=True)
     process.start()
     return process
 
