@@ -34,8 +34,8 @@ def test_boxes_share_a_zygote_and_a_dead_one_is_replaced() -> None:
         assert zygote(recipe) is first
         first.close()
         with pytest.raises(InfraError):
-            for _ in range(3):  # the program that was started beforehand may still run
-                one.exec("1")
+            # The program that was started beforehand may still run.
+            [one.exec("1") for _ in range(3)]
     assert zygote(recipe) is not first
     with make_sandbox() as two:
         assert two.exec("print(1)").stdout == "1\n"
