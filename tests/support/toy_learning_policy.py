@@ -1,4 +1,4 @@
-"""A policy that samples for a trainer, and isn't ours."""
+"""Policies of somebody else's: one that samples for a trainer, and one that can't."""
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -69,10 +69,8 @@ class Elsewhere:
         await self.inner.close()
 
 
-class Deaf(TransformersPolicy):
-    """Can't be told that weights change."""
-
-    updating: Any = property()  # which no instance has
+class Deaf:
+    """Takes a model, and can't be told that its weights change."""
 
     def __init__(self, model: Any, tokenizer: Any, **settings: Any) -> None:
-        super().__init__(model, tokenizer, **settings)
+        del model, tokenizer, settings
